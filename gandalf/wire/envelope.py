@@ -1,0 +1,148 @@
+"""The envelope (protocol.md 2): what a router reads of a message.
+
+A :class:`Frame` keeps the bytes it came in, so that a router forwards them untouched.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import msgpack
+
+from gandalf.wire.errors import Malformed
+from gandalf.wire.kinds import KINDS
+
+LENGTH: Final = struct.Struct(">I")
+"""The four bytes before each envelope: its length in bytes."""
+
+MAX_UINT: Final = 2**64 - 1
+
+_NAMES: Final = ("kind", "uuid", "tenant", "target", "reference", "timeout", "timestamp", "body")
+
+
+@attrs.define(eq=False)
+class Frame:
+    """One message: its envelope, its body still packed, and the bytes of the whole frame.
+
+    ``timeout`` is in ms from arrival, ``timestamp`` in ms since the epoch; ``raw`` includes the length.
+    """
+
+    kind: str
+    uuid: bytes
+    tenant: str
+    target: str
+    reference: bytes | None
+    timeout: int
+    timestamp: int
+    body: bytes
+    raw: bytes
+
+    def replace(self, *, tenant: str | None = None, target: str | None = None) -> Frame:
+        """The same message under another tenant or target, for the rules that change the envelope."""
+        return make_frame(
+            self.kind,
+            self.uuid,
+            self.tenant if tenant is None else tenant,
+            self.target if target is None else target,
+            self.reference,
+            self.timeout,
+            self.timestamp,
+            self.body,
+        )
+
+
+def refuse_extension(code: int, data: bytes) -> object:
+    """Extension types are malformed wherever they stand (protocol.md 2)."""
+    raise ValueError(f"extension type {code}")
+
+
+def _unpacker(max_elements: int, max_pairs: int) -> Callable[[bytes | memoryview], object]:
+    def unpack(packed: bytes | memoryview) -> object:
+        return msgpack.unpackb(
+            packed,
+            ext_hook=refuse_extension,
+            max_ext_len=0,
+            max_array_len=max_elements,
+            max_map_len=max_pairs,
+        )
+
+    return unpack
+
+
+# An envelope's elements are scalars: a list or map announced inside it is refused before it is built.
+_unpack_envelope = _unpacker(max_elements=8, max_pairs=0)
+
+
+def decode_frame(raw: bytes) -> Frame:
+    """Read the envelope of one whole frame, its length included.
+
+    :raises Malformed: the envelope does not have the shape of protocol.md 2.
+    """
+    try:
+        values = _unpack_envelope(memoryview(raw)[4:])
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"envelope: not one MessagePack array of eight elements ({error})") from None
+    if type(values) is not list or len(values) != 8:
+        raise Malformed("envelope: must be one MessagePack array of exactly eight elements")
+    kind, uuid, tenant, target, reference, timeout, timestamp, body = values
+    if (
+        type(kind) is str
+        and kind in KINDS
+        and type(uuid) is bytes
+        and len(uuid) == 16
+        and type(tenant) is str
+        and type(target) is str
+        and (reference is None or (type(reference) is bytes and len(reference) == 16))
+        and type(timeout) is int
+        and timeout >= 0
+        and type(timestamp) is int
+        and timestamp >= 0
+        and type(body) is bytes
+    ):
+        return Frame(kind, uuid, tenant, target, reference, timeout, timestamp, body, raw)
+    raise Malformed(_complaint(values))
+
+
+def _complaint(values: list[object]) -> str:
+    """Which element of an ill-shaped envelope is wrong, and what it must be."""
+    kind, uuid, tenant, target, reference, timeout, timestamp, body = values
+    checks = (
+        (type(kind) is str and kind in KINDS, "one of " + ", ".join(sorted(KINDS))),
+        (type(uuid) is bytes and len(uuid) == 16, "bin of 16 bytes"),
+        (type(tenant) is str, "str"),
+        (type(target) is str, "str"),
+        (reference is None or (type(reference) is bytes and len(reference) == 16), "bin of 16 bytes, or nil"),
+        (type(timeout) is int and timeout >= 0, "uint (ms)"),
+        (type(timestamp) is int and timestamp >= 0, "uint (ms)"),
+        (type(body) is bytes, "bin"),
+    )
+    wrong = [
+        f"{name} must be {allowed}"
+        for name, (right, allowed) in zip(_NAMES, checks, strict=True)
+        if not right
+    ]
+    return "envelope: " + "; ".join(wrong)
+
+
+def make_frame(
+    kind: str,
+    uuid: bytes,
+    tenant: str,
+    target: str,
+    reference: bytes | None,
+    timeout: int,
+    timestamp: int,
+    body: bytes,
+) -> Frame:
+    """Make a frame from its elements (``timeout`` and ``timestamp`` in ms).
+
+    :raises ValueError: an element is not what protocol.md 2 asks; a fault of the caller, not of a peer.
+    """
+    packed = msgpack.packb([kind, uuid, tenant, target, reference, timeout, timestamp, body])
+    try:
+        return decode_frame(LENGTH.pack(len(packed)) + packed)
+    except Malformed as error:
+        raise ValueError(str(error)) from None
