@@ -1,0 +1,1 @@
+"""The database: tables, migrations and queries, as synchronous functions run in the reactor's threads."""

@@ -1,0 +1,99 @@
+"""One real PostgreSQL server for a whole test run, started when first asked for and stopped at its end."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+
+from gandalf.store import dsn as dsns
+from gandalf.store import embedded
+
+STARTED_WITHIN_S = 60.0
+_numbers = itertools.count(1)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(data: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start a server (durability switched off, for speed) and wait until it answers.
+
+    Raises `RuntimeError` with its output when it ends, or does not answer in time. `stop` ends it.
+    """
+    log = data.with_name(data.name + ".log").open("ab")
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "gandalf.store.embedded",
+        "--data",
+        data,
+        "--port",
+        str(port),
+    ]
+    for setting in ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"):
+        command += ["--set", setting]
+    with log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    deadline = time.monotonic() + STARTED_WITHIN_S
+    while True:
+        try:
+            psycopg2.connect(embedded.admin_dsn(data, port), connect_timeout=5).close()
+            return process
+        except (OSError, psycopg2.OperationalError) as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                stop(process)
+                output = Path(log.name).read_text()
+                raise RuntimeError(f"no PostgreSQL on port {port}: {error}\n{output}") from error
+        time.sleep(0.02)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server of `start`, disconnecting its clients; nothing happens when it has ended already."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+@functools.cache
+def admin_dsn() -> str:
+    """The superuser's URI of this run's server, which is started by the first call."""
+    directory = Path(tempfile.mkdtemp(prefix="gandalf-postgres-"))
+    atexit.register(shutil.rmtree, directory)
+    data, port = directory / "data", free_port()
+    atexit.register(stop, start(data, port))
+    return embedded.admin_dsn(data, port)
+
+
+def create_database() -> str:
+    """The superuser's URI of a new, empty database."""
+    name = f"test_{next(_numbers)}"
+    execute(admin_dsn(), sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return dsns.replaced(admin_dsn(), dbname=name)
+
+
+def execute(dsn: str, statement: str | sql.Composable) -> None:
+    """Run one statement outside a transaction."""
+    connection = psycopg2.connect(dsn)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
