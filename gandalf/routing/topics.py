@@ -22,7 +22,8 @@ def _compile(pattern: str) -> str:
             parts.append(re.escape(word))
         else:
             raise ValueError(
-                f"topic {pattern!r}: words are separated by single dots and are text, '*' (one word) or '>' (the rest)"
+                f"topic {pattern!r}: words are separated by single dots; each is text, '*' (one word)"
+                " or, at the end, '>' (the rest)"
             )
     return r"\.".join(parts)
 

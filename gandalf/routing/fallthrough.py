@@ -1,0 +1,169 @@
+"""Sending to one candidate after the other until one answers (protocol.md 6.2, 8 and 9)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from gandalf.routing.failures import NO_ROUTE, OVERLOADED, TIMEOUT, TOO_LARGE, RoutingFailure
+from gandalf.routing.link import Link
+from gandalf.wire.envelope import LENGTH, Frame
+
+
+class Rotation:
+    """Chooses who is tried first: another one each time, for each group of brothers by itself."""
+
+    def __init__(self) -> None:
+        self._turns: defaultdict[str, int] = defaultdict(int)
+
+    def order(self, group: str, candidates: Sequence[Link], frame: Frame) -> list[Link]:
+        """The candidates that can take ``frame`` now, in the order in which they are to be tried.
+
+        :raises RoutingFailure: ``NO_ROUTE``, none is there; ``OVERLOADED``, all are congested (6.7);
+            ``TOO_LARGE``, none accepts so long a frame.
+        """
+        there = [link for link in candidates if link.available]
+        if not there:
+            raise RoutingFailure(NO_ROUTE, f"nobody is linked that could take it: {group}")
+        free = [link for link in there if not link.congested and not link.full]
+        if not free:
+            raise RoutingFailure(OVERLOADED, f"each of the {len(there)} connections is congested: {group}")
+        length = len(frame.raw) - LENGTH.size
+        fit = [link for link in free if length <= link.max_frame]
+        if not fit:
+            raise RoutingFailure(TOO_LARGE, f"{length} bytes is more than any connection accepts: {group}")
+        turn = self._turns[group] % len(fit)
+        self._turns[group] = turn + 1
+        return fit[turn:] + fit[:turn]
+
+
+@attrs.define(eq=False)
+class Pending:
+    """A frame that waits for its answer."""
+
+    frame: Frame
+    result: Deferred[Frame]
+    candidates: Iterator[Link]
+    tried: int
+    share: float
+    """Seconds that each candidate has to answer."""
+    link: Link | None = None
+    timer: IDelayedCall | None = None
+
+
+class FallThrough:
+    """Frames on their way, by uuid, each at one candidate.
+
+    :param idle: called with a link on which nothing is pending any more.
+    """
+
+    def __init__(self, clock: IReactorTime, *, idle: Callable[[Link], None] = lambda link: None) -> None:
+        self.late = 0
+        """Answers that came when nobody waited for them any more, or never did."""
+        self._clock = clock
+        self._idle = idle
+        self._rotation = Rotation()
+        self._pending: dict[bytes, Pending] = {}
+        self._by_link: dict[Link, dict[bytes, Pending]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(list(self._pending.values()))
+
+    def __contains__(self, uuid: bytes) -> bool:
+        return uuid in self._pending
+
+    def send(self, frame: Frame, group: str, candidates: Sequence[Link], budget: float) -> Deferred[Frame]:
+        """Send ``frame`` to one candidate, and after its share of ``budget`` seconds to the next.
+
+        Fires with the first answer; fails with :class:`RoutingFailure`: as :meth:`Rotation.order`, or ``TIMEOUT``
+        when all were tried. Cancelling it stops the trying.
+        """
+        try:
+            order = self._rotation.order(group, candidates, frame)
+        except RoutingFailure as failure:
+            result: Deferred[Frame] = Deferred()
+            result.errback(failure)
+            return result
+        pending = Pending(frame, Deferred(self._cancel(frame.uuid)), iter(order), 0, budget / len(order))
+        self._pending[frame.uuid] = pending
+        self._next(pending)
+        return pending.result
+
+    def answer(self, frame: Frame) -> bool:
+        """Whether ``frame``, by its ``reference``, ends something pending here."""
+        pending = self._pending.pop(frame.reference, None)  # type: ignore[arg-type]  # None is never a key
+        if pending is None:
+            return False
+        self._leave(pending)
+        pending.result.callback(frame)
+        return True
+
+    def pass_over(self, uuid: bytes) -> bool:
+        """The candidate that has it now says that it cannot: go to the next at once."""
+        pending = self._pending.get(uuid)
+        if pending is None:
+            return False
+        self._next(pending)
+        return True
+
+    def link_lost(self, link: Link) -> None:
+        """The connection broke: what waits there goes to the next at once."""
+        for pending in list(self._by_link.get(link, {}).values()):
+            self._next(pending)
+
+    def pending_on(self, link: Link) -> int:
+        """How many frames wait for an answer over ``link``."""
+        return len(self._by_link.get(link, ()))
+
+    def at(self, uuid: bytes) -> Link | None:
+        """The candidate that has the frame of ``uuid`` now."""
+        pending = self._pending.get(uuid)
+        return None if pending is None else pending.link
+
+    def _next(self, pending: Pending) -> None:
+        self._leave(pending)
+        for link in pending.candidates:
+            if link.available and not link.congested:
+                pending.tried += 1
+                pending.link = link
+                self._by_link.setdefault(link, {})[pending.frame.uuid] = pending
+                pending.timer = self._clock.callLater(pending.share, self._next, pending)
+                link.send(pending.frame)
+                return
+        del self._pending[pending.frame.uuid]
+        pending.result.errback(
+            RoutingFailure(TIMEOUT, f"no answer from any of the {pending.tried} connections that it was sent to")
+        )
+
+    def _leave(self, pending: Pending) -> None:
+        if pending.timer is not None:
+            if pending.timer.active():
+                pending.timer.cancel()
+            pending.timer = None
+        link, pending.link = pending.link, None
+        if link is not None:
+            waiting = self._by_link[link]
+            del waiting[pending.frame.uuid]
+            if not waiting:
+                del self._by_link[link]
+                self._idle(link)
+
+    def _cancel(self, uuid: bytes) -> Callable[[Deferred[Frame]], None]:
+        def cancel(result: Deferred[Frame]) -> None:
+            pending = self._pending.pop(uuid, None)
+            if pending is not None:
+                self._leave(pending)
+
+        return cancel
+
+
+def validated(links: Iterable[Link]) -> list[Link]:
+    """Those whose component's secret the cluster has accepted."""
+    return [link for link in links if link.validated]

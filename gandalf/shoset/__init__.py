@@ -1,0 +1,1 @@
+"""The shoset (protocol.md 5): links between processes, kept across broken connections."""

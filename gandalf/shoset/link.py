@@ -1,0 +1,304 @@
+"""A link: one session with a peer, and the connection it has at the moment (protocol.md 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+
+from gandalf.routing.charge import Charge
+from gandalf.routing.topics import TopicFilter
+from gandalf.shoset.lifecycle import Phase
+from gandalf.shoset.session import Inbox, Outbox
+from gandalf.shoset.settings import ACK_DELAY, ACK_FRAMES
+from gandalf.wire import kinds
+from gandalf.wire.control import AckBody, ByeBody
+from gandalf.wire.envelope import Frame
+
+if TYPE_CHECKING:
+    from gandalf.shoset.factory import ShosetFactory
+    from gandalf.shoset.protocol import ShosetProtocol
+
+_PUMP_BYTES = 256 * 1024
+
+EVICT_INTERVAL = 1.0
+"""Seconds between two looks through a full outbox for frames that others have taken charge of."""
+
+
+@attrs.define
+class LinkCounters:
+    """What passed over a link since it was made, in frames and bytes."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    resent: int = 0
+    expired: int = 0
+    overflowed: int = 0
+
+
+class ShosetLink:
+    """Implements :class:`gandalf.routing.link.Link` over connections that come and go.
+
+    :param sheds: what happens when as much is kept as may be: True, the peer is a slow consumer and is closed
+        (protocol.md 6.7); False, the floor above stops reading from whoever feeds it (protocol.md 5.3).
+    """
+
+    logical_name = ""
+    type = ""
+    tenant = ""
+    bind_address = ""
+    instance = b""
+    address = ""
+    """For a link that is dialled: the address dialled."""
+
+    def __init__(self, shoset: ShosetFactory, session: bytes, *, sheds: bool) -> None:
+        self.shoset = shoset
+        self.session = session
+        self._validated = False
+        self.max_frame = shoset.limits.max_frame
+        self.counters = LinkCounters()
+        self.connection: ShosetProtocol | None = None
+        self.since = shoset.clock.seconds()
+        self.outbox = Outbox(shoset.max_timeout)
+        self.inbox = Inbox(self._countable)
+        self._sheds = sheds
+        self._reported = 0
+        self._ack_timer: IDelayedCall | None = None
+        self._topics: TopicFilter | None = None
+        self._reading = True
+        self._strained = False
+        self._evict_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<link {self.type or '?'} {self.logical_name or self.address} {self.session.hex()[:8]}>"
+
+    # routing.link.Link
+
+    @property
+    def connected(self) -> bool:
+        """Has a connection whose handshake is done."""
+        return self.connection is not None
+
+    @property
+    def available(self) -> bool:
+        """Connected, and neither side has said bye."""
+        return self.connection is not None and self.connection.phase is Phase.ESTABLISHED
+
+    @property
+    def validated(self) -> bool:
+        """Whether the cluster has accepted the component's secret (protocol.md 1).
+
+        A link that was dialled sends nothing but ``secret`` before; the rest waits.
+        """
+        return self._validated
+
+    @validated.setter
+    def validated(self, validated: bool) -> None:
+        self._validated = validated
+        if validated:
+            self.pump()
+
+    @property
+    def congested(self) -> bool:
+        """More than the high-water mark is unsent (protocol.md 6.7)."""
+        return self.outbox.unsent_bytes > self.shoset.limits.high_water
+
+    @property
+    def full(self) -> bool:
+        """As much is kept unacknowledged as may be (protocol.md 5.3)."""
+        limits = self.shoset.limits
+        outbox = self.outbox
+        return outbox.bytes >= limits.unacknowledged_bytes or len(outbox) >= limits.unacknowledged_frames
+
+    @property
+    def filters(self) -> bool:
+        """Whether the peer named the topics that it wants."""
+        return self._topics is not None
+
+    @property
+    def topics(self) -> tuple[str, ...] | None:
+        """The patterns that the peer named; None: it wants all."""
+        return None if self._topics is None else self._topics.patterns
+
+    def subscribe(self, patterns: tuple[str, ...] | None) -> None:
+        """Set what the peer wants; None: all.
+
+        :raises ValueError: a pattern is not of the form of protocol.md 6.1.
+        """
+        self._topics = None if patterns is None else TopicFilter(patterns)
+
+    def wants(self, topic: str) -> bool:
+        """Whether the peer asked for events of ``topic`` (protocol.md 6.1)."""
+        return self._topics is None or self._topics.matches(topic)
+
+    def send(self, frame: Frame, charge: Charge | None = None) -> None:
+        """Keep ``frame`` until it is acknowledged; send it now if that can be.
+
+        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``.
+        """
+        now = self.shoset.clock.seconds()
+        connection = self.connection
+        outbox = self.outbox
+        if connection is not None and self._may_go_now(connection, frame):
+            outbox.sent(frame, now, charge)
+            self.counters.frames_out += 1
+            connection.queue(frame.raw)
+            if not self.shoset.batch.open:
+                self.shoset.batch.flush()
+        elif self._has_room(now):
+            outbox.wait(frame, now, charge)
+        else:
+            self.counters.overflowed += 1
+            self.shoset.counters.overflowed += 1
+            return
+        if self.congested or self.full:
+            self._strained = True
+            if self._sheds and self.full and self.available:
+                self.shoset.counters.slow_consumers += 1
+                self.dismiss("SLOW_CONSUMER", "too much is waiting for you; link again to catch up")
+
+    def _has_room(self, now: float) -> bool:
+        """Whether one more frame may wait; when full, what others have taken charge of makes room."""
+        if self.full and now >= self._evict_at:
+            self._evict_at = now + EVICT_INTERVAL
+            self.outbox.discard_settled()
+        return not (self._sheds and self.full)
+
+    def _may_go_now(self, connection: ShosetProtocol, frame: Frame) -> bool:
+        if not connection.writable:
+            return False
+        if self._gated:
+            return frame.kind == kinds.SECRET and connection.phase is Phase.ESTABLISHED
+        if connection.phase is Phase.ESTABLISHED:
+            return not self.outbox.unsent
+        # After a bye only what finishes something pending is sent (protocol.md 5.2).
+        return connection.phase is Phase.LEAVING and frame.reference is not None
+
+    @property
+    def _gated(self) -> bool:
+        """The other side would refuse everything but our secret."""
+        return not self._validated and bool(self.address)
+
+    def pause(self) -> None:
+        """Stop reading from the peer, over later connections too, until :meth:`resume`."""
+        self._reading = False
+        if self.connection is not None:
+            self.connection.stop_reading()
+
+    def resume(self) -> None:
+        """Read from the peer again."""
+        self._reading = True
+        if self.connection is not None:
+            self.connection.start_reading()
+
+    def dismiss(self, reason: str, message: str) -> None:
+        """Say ``bye`` and close; the session is kept."""
+        if self.connection is not None:
+            self.connection.say(kinds.BYE, ByeBody(reason, message).pack())
+            self.connection.life.finished()
+
+    def say_bye(self, reason: str, message: str) -> None:
+        """Say ``bye``, and go on with what is pending until :meth:`finish` (protocol.md 5.2)."""
+        if self.connection is not None:
+            self.connection.say(kinds.BYE, ByeBody(reason, message).pack())
+            self.connection.life.farewell()
+
+    def finish(self) -> None:
+        """Nothing is pending any more: close in good order."""
+        if self.connection is not None:
+            self._acknowledge()
+            self.connection.life.finished()
+
+    def forget(self) -> None:
+        """The session is not to be resumed; a connection that it has is closed."""
+        if self.connection is not None:
+            self.connection.life.finished()
+        self.shoset.forget(self)
+
+    # What the connection tells.
+
+    def attach(self, connection: ShosetProtocol) -> None:
+        """``connection`` has shaken hands; an older one of the session, which must be dead, is cut."""
+        old, self.connection = self.connection, connection
+        if old is not None:
+            old.link = None
+            old.life.died()
+        connection.link = self
+        self.since = self.shoset.clock.seconds()
+        self._reported = self.inbox.received
+        if not self._reading:
+            connection.stop_reading()
+
+    def deliver(self, frame: Frame) -> None:
+        """A routed frame came in."""
+        self.counters.frames_in += 1
+        self.counters.bytes_in += len(frame.raw)
+        self.inbox.take(self.shoset.host.frame_received(frame, self))
+
+    def acknowledged(self, received: int) -> None:
+        """The peer has taken charge of so many frames.
+
+        :raises Malformed: the count is impossible.
+        """
+        self.outbox.acknowledge(received)
+        self._relieve()
+
+    def pump(self) -> None:
+        """Send what waits, as far as the transport takes it."""
+        connection = self.connection
+        if connection is None or self._gated:
+            return
+        with self.shoset.batch:
+            while connection.writable and self.available and self.outbox.unsent:
+                size = 0
+                while size < _PUMP_BYTES and (frame := self.outbox.next()) is not None:
+                    connection.queue(frame.raw)
+                    self.counters.frames_out += 1
+                    size += len(frame.raw)
+                connection.flush()
+        self._relieve()
+
+    def peer_leaves(self, bye: ByeBody) -> None:
+        """The peer said bye."""
+        self.shoset.host.link_leaving(self)
+
+    def connection_lost(self, connection: ShosetProtocol) -> None:
+        """``connection`` is gone; the session is kept."""
+        if connection is self.connection:
+            self.counters.bytes_out += connection.bytes_out
+            self.connection = None
+            self.since = self.shoset.clock.seconds()
+            if self._ack_timer is not None:
+                self._ack_timer.cancel()
+                self._ack_timer = None
+            self.shoset.link_down(self)
+
+    # Acknowledgements (protocol.md 5.3).
+
+    def acknowledge_if_many(self) -> None:
+        """After a chunk: acknowledge at once when 64 frames count, else soon."""
+        count = self.inbox.received - self._reported
+        if count >= ACK_FRAMES:
+            self._acknowledge()
+        elif count and self._ack_timer is None and self.connection is not None:
+            self._ack_timer = self.shoset.clock.callLater(ACK_DELAY, self._ack_late)
+
+    def _countable(self) -> None:
+        self.acknowledge_if_many()
+
+    def _ack_late(self) -> None:
+        self._ack_timer = None
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        if self.connection is not None and self.inbox.received != self._reported:
+            self._reported = self.inbox.received
+            self.connection.say(kinds.ACK, AckBody(self._reported).pack())
+
+    def _relieve(self) -> None:
+        if self._strained and not self.congested and not self.full:
+            self._strained = False
+            self.shoset.host.link_relieved(self)

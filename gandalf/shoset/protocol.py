@@ -1,0 +1,309 @@
+"""A connection between two shosets (protocol.md 5): bytes in, bytes out; everything else is the link's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gandalf.shoset.lifecycle import Phase, new_life
+from gandalf.shoset.settings import DEAD_INTERVALS, LINGER
+from gandalf.wire import kinds
+from gandalf.wire.control import AckBody, BrothersBody, ByeBody, RefusedBody
+from gandalf.wire.envelope import Frame
+from gandalf.wire.errors import WireError
+from gandalf.wire.framing import FrameReader
+
+if TYPE_CHECKING:
+    from gandalf.shoset.factory import ShosetFactory
+    from gandalf.shoset.link import ShosetLink
+
+
+@implementer(IPushProducer)
+class ShosetProtocol(Protocol):
+    """What both ends of a connection do alike; the handshake is the subclasses'.
+
+    Frames to send are gathered while a chunk is worked on, and written once.
+    """
+
+    log = Logger()
+    link: ShosetLink | None = None
+
+    def __init__(self, factory: ShosetFactory) -> None:
+        self.shoset = factory
+        self.life = new_life(self)
+        self.phase = Phase.GREETING
+        self.writable = True
+        """Whether the transport takes more; else frames wait in the link's outbox."""
+        self.bytes_in = self.bytes_out = 0
+        self._reader = FrameReader(factory.limits.handshake_max_frame)
+        self._handle: Callable[[Frame], None] = self.handshake
+        self._outgoing: list[bytes] = []
+        self._interval = factory.limits.heartbeat
+        self._last_received = self._last_sent = 0.0
+        self._timer: IDelayedCall | None = None
+        self._paused = False
+        self._control: dict[str, Callable[[Frame], None]] = {
+            kinds.ACK: self._ack,
+            kinds.PING: self._ping,
+            kinds.PONG: self._pong,
+            kinds.BYE: self._bye,
+            kinds.BROTHERS: self._brothers,
+            kinds.REFUSED: self._refused,
+            kinds.LINK: self._out_of_place,
+            kinds.LINKED: self._out_of_place,
+        }
+
+    # What the transport tells.
+
+    def connectionMade(self) -> None:
+        """The handshake has so many seconds (protocol.md 2)."""
+        transport: Any = self.transport
+        transport.registerProducer(self, True)
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        self._last_received = self._last_sent = self.shoset.clock.seconds()
+        self._timer = self.shoset.clock.callLater(self.shoset.limits.handshake_timeout, self._handshake_timeout)
+        self.shoset.opened(self)
+        self.begin()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Work on a whole chunk, then write once to each destination."""
+        self._last_received = self.shoset.clock.seconds()
+        self.bytes_in += len(data)
+        reader = self._reader
+        with self.shoset.batch:
+            for frame in reader.feed(data):
+                try:
+                    self._handle(frame)
+                except WireError as error:
+                    self.life.refuse(error.code, str(error))
+            if reader.error is not None:
+                self.life.refuse(reader.error.code, str(reader.error))
+            if self.link is not None:
+                self.link.acknowledge_if_many()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The link is told; its session may go on."""
+        self.life.lost()
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full: frames wait in the outbox."""
+        self.writable = False
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty again."""
+        self.writable = True
+        if self.link is not None:
+            self.link.pump()
+
+    def stopProducing(self) -> None:
+        """The transport will take nothing more."""
+        self.writable = False
+
+    # What the subclasses say.
+
+    def begin(self) -> None:
+        """The transport is there: a dialler speaks first."""
+
+    def handshake(self, frame: Frame) -> None:
+        """A frame came before the handshake was done."""
+        raise NotImplementedError
+
+    # What is sent.
+
+    def queue(self, raw: bytes) -> None:
+        """Send ``raw`` with all else that the present chunk brings."""
+        if not self._outgoing:
+            self.shoset.batch.wrote(self)
+        self._outgoing.append(raw)
+
+    def flush(self) -> None:
+        """Write what was queued."""
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        if data and self.transport is not None:
+            self._last_sent = self.shoset.clock.seconds()
+            self.bytes_out += len(data)
+            self.transport.write(data)
+
+    def say(self, kind: str, body: bytes) -> None:
+        """Send a frame of link control."""
+        with self.shoset.batch:
+            self.queue(self.shoset.control_frame(kind, body).raw)
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the peer for now."""
+        if not self._paused:
+            self._paused = True
+            transport: Any = self.transport
+            transport.pauseProducing()
+
+    def start_reading(self) -> None:
+        """Take from the peer again; its silence counts from now."""
+        if self._paused:
+            self._paused = False
+            self._last_received = self.shoset.clock.seconds()
+            transport: Any = self.transport
+            transport.resumeProducing()
+
+    # Conduct: what the machine asks for.
+
+    def establish(self) -> None:
+        """Read everything, in frames of full length, and watch for silence."""
+        self.phase = Phase.ESTABLISHED
+        self._handle = self._read
+        self._reader.max_frame = self.shoset.limits.max_frame
+        self._watch()
+
+    def leave(self) -> None:
+        """Finish what is pending."""
+        self.phase = Phase.LEAVING
+
+    def say_refused(self, code: str, message: str) -> None:
+        """Tell the peer why, and the operator."""
+        self.log.warn(
+            "refused {name} at {peer}: {code}: {message}",
+            name=self.peer_name,
+            peer=self.peer,
+            code=code,
+            message=message,
+        )
+        self.shoset.counters.refused[code] += 1
+        self.say(kinds.REFUSED, RefusedBody(code, message).pack())
+
+    def close(self) -> None:
+        """Half-close, so that unread input does not cost the peer our last words; cut after a moment."""
+        self.phase = Phase.CLOSING
+        self._handle = self._ignore
+        self.flush()
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        self.writable = False
+        if self._paused:
+            self._paused = False
+            transport.resumeProducing()
+        self._reset_timer(LINGER, self._linger_over)
+        if hasattr(transport, "loseWriteConnection") and not self.shoset.encrypted(transport):
+            transport.loseWriteConnection()
+        else:
+            transport.loseConnection()
+
+    def cut(self) -> None:
+        """Close at once."""
+        self.phase = Phase.CLOSING
+        self._handle = self._ignore
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def cleanup(self) -> None:
+        """Nothing of this connection is left behind."""
+        self.phase = Phase.CLOSED
+        self._handle = self._ignore
+        self._outgoing.clear()
+        self.writable = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self.shoset.closed(self)
+        if self.link is not None:
+            self.link.connection_lost(self)
+
+    # Frames, once the handshake is done.
+
+    def _read(self, frame: Frame) -> None:
+        control = self._control.get(frame.kind)
+        if control is None:
+            self.link.deliver(frame)  # type: ignore[union-attr]  # established: there is a link
+        else:
+            control(frame)
+
+    def _ignore(self, frame: Frame) -> None:
+        """What comes after the last word is not read."""
+
+    def _ack(self, frame: Frame) -> None:
+        self.link.acknowledged(AckBody.parse(frame.body).received)  # type: ignore[union-attr]
+
+    def _ping(self, frame: Frame) -> None:
+        self.say(kinds.PONG, b"\x80")
+
+    def _pong(self, frame: Frame) -> None:
+        """That something came is all it says."""
+
+    def _bye(self, frame: Frame) -> None:
+        bye = ByeBody.parse(frame.body)
+        self.log.info(
+            "{name} leaves: {reason} {message}", name=self.peer_name, reason=bye.reason, message=bye.message
+        )
+        self.life.farewell()
+        self.link.peer_leaves(bye)  # type: ignore[union-attr]
+
+    def _brothers(self, frame: Frame) -> None:
+        self.shoset.host.brothers_received(BrothersBody.parse(frame.body), self.link)  # type: ignore[arg-type]
+
+    def _refused(self, frame: Frame) -> None:
+        refused = RefusedBody.parse(frame.body)
+        self.log.error(
+            "{name} refused a frame of ours: {code}: {message}",
+            name=self.peer_name,
+            code=refused.code,
+            message=refused.message,
+        )
+        self.life.finished()
+
+    def _out_of_place(self, frame: Frame) -> None:
+        self.life.refuse("MALFORMED", f"a second {frame.kind} frame on one connection")
+
+    # Time.
+
+    def set_interval(self, peers_heartbeat: int) -> None:
+        """The peer sends something every ``peers_heartbeat`` ms (0: it does not say): expect that."""
+        if peers_heartbeat:
+            self._interval = min(self.shoset.limits.heartbeat, peers_heartbeat / 1000)
+
+    def _reset_timer(self, delay: float, call: Callable[[], None]) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self.shoset.clock.callLater(delay, call)
+
+    def _handshake_timeout(self) -> None:
+        timeout = self.shoset.limits.handshake_timeout
+        self.life.refuse("HANDSHAKE_TIMEOUT", f"no handshake within {timeout:g} s")
+
+    def _linger_over(self) -> None:
+        self.life.died()
+
+    def _watch(self) -> None:
+        """Ping when nothing was sent for an interval or nothing came; dead after three of silence."""
+        now = self.shoset.clock.seconds()
+        heartbeat = self.shoset.limits.heartbeat
+        silence = 0.0 if self._paused else now - self._last_received
+        if silence >= DEAD_INTERVALS * self._interval:
+            self.log.warn("{name} was silent for {silence:.1f} s", name=self.peer_name, silence=silence)
+            self.shoset.counters.dead += 1
+            self.life.died()
+            return
+        quiet = now - self._last_sent
+        if quiet >= heartbeat or silence >= self._interval:
+            self.say(kinds.PING, b"\x80")
+            quiet = 0.0
+        due = min(heartbeat - quiet, self._interval)
+        self._reset_timer(max(due, 0.001), self._watch)
+
+    # For the operator.
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, as the transport gives it."""
+        transport: Any = self.transport
+        address = transport.getPeer()
+        return f"{getattr(address, 'host', address)}:{getattr(address, 'port', '')}"
+
+    @property
+    def peer_name(self) -> str:
+        """The peer's logical name once it is known, else its address."""
+        return self.link.logical_name if self.link is not None else self.peer
