@@ -307,7 +307,7 @@ class WatchTests(TestCase):
 
         def tell(topic: str, event: str, payload: object = None, *, target: str = "") -> Deferred[None]:
             taken = emit(topic, event, payload, target=target)
-            self.told.callback(None)
+            reactor.callLater(0, self.told.callback, None)
             return taken
 
         self.patch(self.network, "emit", tell)
