@@ -54,7 +54,11 @@ def shown(value: object) -> str:
     """`value` as an error shows it: in one line, cut when long, without passwords, tables by their kind."""
     if isinstance(value, dict):
         return "(a table)"
-    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple)) for item in value):
         return "(a list of tables)"
-    text = without_passwords(json.dumps(value, ensure_ascii=False, default=str))
+    try:
+        text = without_passwords(json.dumps(value, ensure_ascii=False, default=str))
+    except ValueError:
+        # Python does not write numbers of thousands of digits.
+        return "(a number too long to show)"
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -20,7 +20,7 @@ from gandalf.config.types import Context, DatabaseURI
 
 _Config = TypeVar("_Config", AggregatorConfig, ClusterConfig, ConnectorsConfig)
 
-PREFIXES = {
+PREFIXES: dict[type[BaseModel], str] = {
     AggregatorConfig: "GANDALF_AGGREGATOR__",
     ClusterConfig: "GANDALF_CLUSTER__",
     ConnectorsConfig: "GANDALF_CONNECTOR__",
@@ -37,7 +37,6 @@ _REASONS = {
     "missing": "missing",
     "model_type": "not a table",
     "string_type": "not text",
-    "too_short": "too few",
     "tuple_type": "not a list",
 }
 
@@ -56,6 +55,8 @@ def load(model: type[_Config], path: Path, environment: Mapping[str, str]) -> _C
         raise _unreadable(path, f"not UTF-8 text, at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise _unreadable(path, f"not TOML: {error}") from None
+    except (ValueError, RecursionError):
+        raise _unreadable(path, "a number too long, or tables too deep, to be read") from None
     return checked(model, data, path.absolute().parent, source=f"file {path}", environment=environment)
 
 

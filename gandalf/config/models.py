@@ -32,6 +32,7 @@ from gandalf.config.types import (
     SecretFile,
     Timeout,
     allowed,
+    at_least_one,
     between,
     check_database,
     context_of,
@@ -229,8 +230,7 @@ class ConnectorsConfig(Section):
     connector: ConnectorCommon
     connectors: Annotated[
         tuple[Connector, ...],
-        Field(min_length=1),
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        BeforeValidator(at_least_one),
         allowed("at least one table [[connectors]]"),
     ]
     tls: TLS | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from gandalf.config.errors import Problem
 from gandalf.config.fields import Location, Model, is_free, is_list, nearest, table_of, variables
 
+_INDEX = re.compile(r"[0-9]{1,4}")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -82,7 +83,7 @@ def _put(model: Model, table: dict[str, Any], names: Sequence[str], text: str) -
 
 
 def _item(tables: object, index: str) -> tuple[int, dict[str, Any]]:
-    if isinstance(tables, list) and index.isdecimal() and int(index) < len(tables):
+    if isinstance(tables, list) and _INDEX.fullmatch(index) and int(index) < len(tables):
         item = tables[int(index)]
         if isinstance(item, dict):
             return int(index), item

@@ -62,8 +62,16 @@ def _attribute(value: str) -> str:
     return value
 
 
-def _items(value: object) -> object:
+def items(value: object) -> object:
+    """A list of TOML as the tuple it becomes."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def at_least_one(value: object) -> object:
+    """Likewise of a list that may not be empty. (pydantic's own minimum counts only the items in order.)"""
+    if value == []:
+        raise ValueError("too few")
+    return items(value)
 
 
 def _no_item_twice(value: tuple[_Item, ...]) -> tuple[_Item, ...]:
@@ -166,7 +174,7 @@ def check_database(text: str) -> None:
         raise ValueError("not a libpq URI")
     try:
         parts = parse_dsn(text)
-    except psycopg2.Error:
+    except (psycopg2.Error, ValueError):
         raise ValueError("a libpq URI that libpq cannot read") from None
     if not parts.get("dbname"):
         raise ValueError("a libpq URI without the name of a database")
@@ -174,6 +182,7 @@ def check_database(text: str) -> None:
 
 _ADDRESS = 'host:port, IPv6 as "[::1]:9103"'
 _LINK = f"{_ADDRESS}; without [tls] on 127.0.0.0/8, ::1 or localhost only"
+_RELATIVE = "relative to the configuration file's directory"
 
 Name = Annotated[
     str, AfterValidator(_name), allowed('1 to 128 characters: letters, digits, ".", "_" and "-"')
@@ -194,28 +203,27 @@ AdvertisedAddress = Annotated[
 ]
 LinkAddresses = Annotated[
     tuple[Annotated[Address, AfterValidator(_protected)], ...],
-    Field(min_length=1),
-    BeforeValidator(_items),
+    BeforeValidator(at_least_one),
     AfterValidator(_no_item_twice),
     allowed(f"a list of at least one address, none twice: {_LINK}"),
 ]
 File = Annotated[
-    Path, BeforeValidator(_file), allowed("the path of a readable file, relative to this file's directory")
+    Path, BeforeValidator(_file), allowed(f"the path of a readable file, {_RELATIVE}")
 ]
 Definitions = Annotated[
     tuple[Annotated[Path, BeforeValidator(_file_or_directory)], ...],
-    BeforeValidator(_items),
+    BeforeValidator(items),
     AfterValidator(_no_item_twice),
-    allowed("a list of paths of readable files or directories, none twice, relative to this file's own"),
+    allowed(f"a list of paths of readable files or directories, none twice, {_RELATIVE}"),
 ]
 Secret = Annotated[SecretStr, allowed(f"1 to {_SECRET_LENGTH} characters in one line; or the file instead")]
 Database = Annotated[
-    DatabaseURI, allowed("postgresql://user:password@host:port/database; or the file instead")
+    DatabaseURI, allowed("a libpq URI, postgresql://user:password@host:port/database; or the file instead")
 ]
 SecretFile = Annotated[
     Path | None,
     BeforeValidator(_secret_file),
-    allowed('the path of a readable file with one line of text, relative to this file\'s directory; or ""'),
+    allowed(f'the path of a readable file with one line of text, {_RELATIVE}; or ""'),
 ]
 PythonAttribute = Annotated[str, AfterValidator(_attribute), allowed("package.module:attribute")]
 Level = Annotated[
