@@ -213,9 +213,9 @@ class AggregatorRouter:
             return
         if origin.type == CLUSTER:
             connectors = self._connectors(frame.target)
-            result = table.send(frame, f"connector {frame.target!r}", connectors, budget)
+            result = table.send(frame, f"connector {frame.target!r}", connectors, budget, origin)
         else:
-            result = table.send(frame, "the cluster", self._members(), budget)
+            result = table.send(frame, "the cluster", self._members(), budget, origin)
         result.addErrback(self._not_answered, frame, origin)
         result.addErrback(self._unexpected)
 

@@ -51,6 +51,8 @@ class Pending:
     tried: int
     share: float
     """Seconds that each candidate has to answer."""
+    origin: Link | None = None
+    """Who waits for the answer; None: this process itself."""
     link: Link | None = None
     timer: IDelayedCall | None = None
 
@@ -79,7 +81,9 @@ class FallThrough:
     def __contains__(self, uuid: bytes) -> bool:
         return uuid in self._pending
 
-    def send(self, frame: Frame, group: str, candidates: Sequence[Link], budget: float) -> Deferred[Frame]:
+    def send(
+        self, frame: Frame, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
+    ) -> Deferred[Frame]:
         """Send ``frame`` to one candidate, and after its share of ``budget`` seconds to the next.
 
         Fires with the first answer; fails with :class:`RoutingFailure`: as :meth:`Rotation.order`, or ``TIMEOUT``
@@ -91,7 +95,7 @@ class FallThrough:
             result: Deferred[Frame] = Deferred()
             result.errback(failure)
             return result
-        pending = Pending(frame, Deferred(self._cancel(frame.uuid)), iter(order), 0, budget / len(order))
+        pending = Pending(frame, Deferred(self._cancel(frame.uuid)), iter(order), 0, budget / len(order), origin)
         self._pending[frame.uuid] = pending
         self._next(pending)
         return pending.result
@@ -101,7 +105,7 @@ class FallThrough:
         pending = self._pending.pop(frame.reference, None)  # type: ignore[arg-type]  # None is never a key
         if pending is None:
             return False
-        self._leave(pending)
+        self._end(pending)
         pending.result.callback(frame)
         return True
 
@@ -119,8 +123,9 @@ class FallThrough:
             self._next(pending)
 
     def pending_on(self, link: Link) -> int:
-        """How many frames wait for an answer over ``link``."""
-        return len(self._by_link.get(link, ()))
+        """How many frames wait for an answer over ``link``, or for one to give to it."""
+        asked = sum(1 for pending in self._pending.values() if pending.origin is link)
+        return asked + len(self._by_link.get(link, ()))
 
     def at(self, uuid: bytes) -> Link | None:
         """The candidate that has the frame of ``uuid`` now."""
@@ -138,9 +143,15 @@ class FallThrough:
                 link.send(pending.frame)
                 return
         del self._pending[pending.frame.uuid]
+        self._end(pending)
         pending.result.errback(
             RoutingFailure(TIMEOUT, f"no answer from any of the {pending.tried} connections that it was sent to")
         )
+
+    def _end(self, pending: Pending) -> None:
+        self._leave(pending)
+        if pending.origin is not None:
+            self._idle(pending.origin)
 
     def _leave(self, pending: Pending) -> None:
         if pending.timer is not None:
@@ -159,7 +170,7 @@ class FallThrough:
         def cancel(result: Deferred[Frame]) -> None:
             pending = self._pending.pop(uuid, None)
             if pending is not None:
-                self._leave(pending)
+                self._end(pending)
 
         return cancel
 
