@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def connectors(*tables: dict[str, Any]) -> dict[str, Any]:
 
 def connector(**keys: object) -> dict[str, Any]:
     """One of [[connectors]] that is in order, with `keys` instead of its own."""
-    return {"logical_name": "git1", "use": "gandalf.connector.git:connector", "secret": SECRET, **keys}
+    return {"logical_name": "git1", "use": "gandalf.connector.git:program", "secret": SECRET, **keys}
 
 
 def without(data: dict[str, Any], section: str, key: str) -> dict[str, Any]:
@@ -179,6 +180,10 @@ class Aggregators(ConfigCase):
         with self.assertRaises(ValidationError):
             config.aggregator.tenant = "tenant2"
 
+    def test_validated_in_one_way_only(self) -> None:
+        """A model validated without what its values are checked against is a programming error."""
+        self.assertRaises(TypeError, AggregatorConfig.model_validate, {**aggregator(), "log": {}})
+
     def test_all_errors_at_once(self) -> None:
         """Every error is told, of every section, of single keys and of those that depend on others."""
         data = aggregator(logical_name="a b", max_timeout=0, secret="", cluster=[], listen="x")
@@ -280,6 +285,12 @@ class Aggregators(ConfigCase):
                 ("tls.key", "missing"),
             ],
         )
+
+    def test_files_of_others(self) -> None:
+        """A file that the program's user may not read is told."""
+        self.patch(os, "access", lambda path, mode: False)
+        problems = self.problems(AggregatorConfig, {**aggregator(), "tls": {"ca": __file__}})
+        self.assertEqual((problems[0].key, problems[0].reason), ("tls.ca", "may not be read"))
 
     def test_paths_that_no_file_has(self) -> None:
         """An empty path, one too long and one with a NUL are errors like another."""
