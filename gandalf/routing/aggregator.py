@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,19 +31,19 @@ HELD = 1000
 class EventCharge(Charge):
     """An event from a connector: settled when one cluster member has acknowledged it (protocol.md 5.3)."""
 
-    __slots__ = ("_unsettled", "origin", "uuid")
+    __slots__ = ("_safe", "origin", "uuid")
 
-    def __init__(self, uuid: bytes, origin: Link, unsettled: dict[bytes, EventCharge]) -> None:
+    def __init__(self, uuid: bytes, origin: Link, safe: Callable[[bytes], None]) -> None:
         super().__init__()
         self.uuid = uuid
         self.origin = origin
-        self._unsettled = unsettled
-        unsettled[uuid] = self
+        self._safe = safe
 
     def settle(self) -> None:
         """One member has it."""
-        self._unsettled.pop(self.uuid, None)
-        super().settle()
+        if not self.settled:
+            super().settle()
+            self._safe(self.uuid)
 
 
 class AggregatorRouter:
@@ -88,6 +89,7 @@ class AggregatorRouter:
         self._held: list[tuple[Frame, Link, Charge]] | None = []
         self._paused: set[Link] = set()
         self._leaving: set[Link] = set()
+        self._quiet_waiters: list[Deferred[None]] = []
         self._rules: dict[str, Callable[[Frame, Link], Charge | None]] = {
             kinds.EVENT: self._event,
             kinds.COMMAND: self._command,
@@ -168,7 +170,7 @@ class AggregatorRouter:
         if not members:
             self.answer(frame, origin, failures.TOO_LARGE, f"{length} bytes is more than any cluster member accepts")
             return None
-        charge = EventCharge(frame.uuid, origin, self._unsettled)
+        charge = self._unsettled[frame.uuid] = EventCharge(frame.uuid, origin, self._safe)
         for member in members:
             member.send(frame, charge)
         self._to_connectors(frame, origin)
@@ -358,12 +360,42 @@ class AggregatorRouter:
             self.answer(frame, charge.origin, failures.EXPIRED, message)
             charge.settle()
 
+    # For whoever ends the process, or looks at it.
+
     @property
     def pending(self) -> int:
         """Commands on their way."""
         return len(self.from_connectors) + len(self.from_cluster)
 
+    @property
+    def unsettled(self) -> int:
+        """Events from connectors that no cluster member has acknowledged yet."""
+        return len(self._unsettled)
+
+    @property
+    def paused(self) -> int:
+        """Connections that are not read because the cluster takes no more."""
+        return len(self._paused)
+
+    def quiet(self) -> Deferred[None]:
+        """Fires when no command is on its way and every event is safe."""
+        done: Deferred[None] = Deferred(self._quiet_waiters.remove)
+        self._quiet_waiters.append(done)
+        self._when_quiet()
+        return done
+
+    def _when_quiet(self) -> None:
+        if self._quiet_waiters and not self.pending and not self._unsettled:
+            waiters, self._quiet_waiters = self._quiet_waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
+
+    def _safe(self, uuid: bytes) -> None:
+        self._unsettled.pop(uuid, None)
+        self._when_quiet()
+
     def _idle(self, link: Link) -> None:
+        self._when_quiet()
         if link in self._leaving and not self._pending_on(link):
             self._leaving.discard(link)
             link.dismiss("DONE", "nothing is pending any more")

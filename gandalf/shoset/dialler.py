@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,7 +17,7 @@ from gandalf.shoset.link import ShosetLink
 if TYPE_CHECKING:
     from gandalf.shoset.factory import ShosetFactory
 
-Connect = Callable[[str, Factory], "Deferred[Protocol]"]
+Connect = Callable[[str, Factory], "Deferred[IProtocol]"]
 """Dials "host:port" with a factory; the name is looked up anew at each call."""
 
 FIRST_DELAY = 0.05
@@ -63,7 +63,7 @@ class Dialler(Factory):
         self._found = found
         self._delay = FIRST_DELAY
         self._linked_at: float | None = None
-        self._attempt: Deferred[Protocol] | None = None
+        self._attempt: Deferred[IProtocol] | None = None
         self._waiting: IDelayedCall | None = None
         self._wanted = False
 
@@ -110,7 +110,7 @@ class Dialler(Factory):
         self._attempt = self._connect(self.address, self)
         self._attempt.addCallbacks(self._connected, self._failed)
 
-    def _connected(self, protocol: Protocol) -> None:
+    def _connected(self, protocol: IProtocol) -> None:
         self._attempt = None
 
     def _failed(self, failure: Failure) -> None:

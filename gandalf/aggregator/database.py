@@ -1,0 +1,58 @@
+"""The tenant's database, as the cluster names it (protocol.md 6.4b and 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import succeed
+from twisted.logger import Logger
+
+from gandalf.store.database import Database
+from gandalf.store.dsn import masked
+from gandalf.store.errors import DatabaseUnavailable
+from gandalf.store.migrate import migrate
+
+
+class TenantDatabase:
+    """Holds the connection in use; another takes its place when the cluster names another."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._current: Database | None = None
+        self.dsn = ""
+
+    @property
+    def current(self) -> Database:
+        """The database to be used now.
+
+        :raises DatabaseUnavailable: none has been connected.
+        """
+        if self._current is None:
+            raise DatabaseUnavailable("the cluster has not named the tenant's database yet")
+        return self._current
+
+    async def use(self, dsn: str) -> None:
+        """Connect to ``dsn``, bring its schema up to date, then use it instead of what was used before.
+
+        :raises gandalf.store.errors.StoreError: that failed; what was used before stays in use.
+        """
+        database = Database(dsn, reactor=self._reactor)
+        try:
+            await database.check()
+            migrated = await database.call("bring the schema up to date", migrate, dsn, "tenant")
+        except Exception:
+            await database.close()
+            raise
+        if migrated.before != migrated.after:
+            self.log.info("schema brought from {before} to {after}", before=migrated.before, after=migrated.after)
+        before, self._current, self.dsn = self._current, database, dsn
+        self.log.info("database connected: {dsn}", dsn=masked(dsn))
+        if before is not None:
+            await before.close()
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        before, self._current = self._current, None
+        await (before.close() if before is not None else succeed(None))

@@ -1,0 +1,367 @@
+"""The aggregator as a service: wires the routing rules to the shoset, starts and ends it (protocol.md 6 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from gandalf.aggregator.database import TenantDatabase
+from gandalf.aggregator.requests import (
+    ClusterRequests,
+    RequestFailed,
+    SecretRefused,
+    database_uri,
+    parsed,
+    payload_text,
+)
+from gandalf.aggregator.startup import Startup, retried
+from gandalf.aggregator.status import connections, status
+from gandalf.api.operations import OperationsAPI
+from gandalf.config import AggregatorConfig
+from gandalf.network import BindFailed, certificate_names, dials, limits_of, listen
+from gandalf.routing.aggregator import AggregatorRouter
+from gandalf.routing.charge import Charge
+from gandalf.routing.failures import WRONG_TENANT
+from gandalf.routing.link import AGGREGATOR, CLUSTER
+from gandalf.shoset.diallers import Diallers
+from gandalf.shoset.factory import ShosetFactory
+from gandalf.shoset.host import Refusal
+from gandalf.shoset.link import ShosetLink
+from gandalf.shoset.session import Kept
+from gandalf.shoset.settings import Identity
+from gandalf.shoset.tls import Credentials
+from gandalf.wire.control import BrothersBody, LinkBody
+from gandalf.wire.envelope import Frame
+from gandalf.wire.kinds import HEARTBEAT
+
+HEARTBEAT_INTERVAL = 60.0
+"""Seconds between the aggregator's own heartbeats (protocol.md 6.4c)."""
+
+PIVOT = "aggregator"
+MAJOR, MINOR = 1, 0
+"""The pivot of this program, and the version of it that is implemented here."""
+
+
+class AggregatorService:
+    """One instance of a tenant's aggregator; implements :class:`gandalf.shoset.host.Host`.
+
+    :param reactor: network, time and threads.
+    :param now: seconds since the epoch.
+    :param random: as ``os.urandom``.
+    :param jitter: a random number from 0 to 1.
+    :param failed: called when the instance cannot go on while it runs: the cluster refuses its secret.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: AggregatorConfig,
+        credentials: Credentials | None,
+        *,
+        reactor: Any,
+        now: Callable[[], float],
+        random: Callable[[int], bytes],
+        jitter: Callable[[], float],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self.config = config
+        self.clock = reactor
+        self.started = reactor.seconds()
+        own = config.aggregator
+        self._max_timeout = own.max_timeout / 1000
+        self._credentials = credentials
+        self._reactor = reactor
+        self._failed = failed
+        self._jitter = jitter
+        self._named = ""
+        self._tasks: set[Deferred[None]] = set()
+        self._ports: list[IListeningPort] = []
+        self._linked: Deferred[None] = Deferred()
+        self._validated: Deferred[None] = Deferred()
+        limits = limits_of(config.limits)
+        self.shoset = ShosetFactory(
+            Identity(own.logical_name, AGGREGATOR, own.tenant, random(16), str(own.advertise)),
+            limits,
+            self,
+            clock=reactor,
+            now=now,
+            random=random,
+            max_timeout=self._max_timeout,
+            certificate_names=certificate_names(credentials),
+        )
+        self.router = AggregatorRouter(
+            own.tenant,
+            self.shoset.registry,
+            self.shoset.frame,
+            clock=reactor,
+            now=now,
+            max_timeout=self._max_timeout,
+            duplicate_window=limits.duplicate_window,
+            database=self._database_named,
+        )
+        self.diallers = Diallers(self.shoset, dials(reactor, credentials), jitter=jitter)
+        self.database = TenantDatabase(reactor)
+        self.startup = Startup(self, reactor, fatal=(BindFailed, SecretRefused), jitter=jitter)
+        self._requests = ClusterRequests(
+            self.router.own,
+            lambda: self.shoset.registry.of_type(CLUSTER),
+            self.shoset.frame,
+            self._max_timeout,
+        )
+        self._heartbeat = LoopingCall(self._send_heartbeat)
+        self._heartbeat.clock = reactor
+        self._api = OperationsAPI(self)
+
+    # Start and end.
+
+    async def start(self) -> None:
+        """Do the steps of protocol.md 8; done when the API answers.
+
+        :raises BindFailed: an address cannot be listened on.
+        :raises SecretRefused: the cluster does not accept the secret.
+        """
+        identity = self.shoset.identity
+        self.log.info(
+            "aggregator {name} of tenant {tenant}, instance {instance}",
+            name=identity.logical_name,
+            tenant=identity.tenant,
+            instance=identity.instance.hex(),
+        )
+        await self.startup.run()
+        self.log.info(
+            "ready: connectors dial {address}, the API is at http://{api}",
+            address=identity.bind_address,
+            api=self.config.api.listen,
+        )
+
+    async def drain(self) -> None:
+        """End in good order (protocol.md 5.2): what is pending finishes, or its time is over."""
+        shoset, router = self.shoset, self.router
+        pending, unsettled = router.pending, router.unsettled
+        shoset.draining = True
+        with shoset.batch:
+            for link in self._connectors():
+                link.say_bye("DRAINING", "this instance stops; use its brothers")
+        quiet = router.quiet()
+        quiet.addTimeout(self.config.aggregator.drain_timeout / 1000, self.clock)
+        with suppress(TimeoutError):
+            await quiet
+        self.log.info(
+            "drained: {finished} of {pending} pending commands and {safe} of {unsettled} events finished;"
+            " {left} commands and {unsafe} events were given up",
+            finished=max(pending - router.pending, 0),
+            pending=pending,
+            safe=max(unsettled - router.unsettled, 0),
+            unsettled=unsettled,
+            left=router.pending,
+            unsafe=router.unsettled,
+        )
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        self.diallers.stop()
+        if self._heartbeat.running:
+            self._heartbeat.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        for link in self.shoset.registry:
+            link.dismiss("DRAINING", "this instance stops")
+        await self.shoset.close()
+        self.shoset.stop()
+        await self.database.close()
+
+    # Steps of protocol.md 8.
+
+    async def open_communication(self) -> None:
+        """Listen, link to every cluster address; done when one link is up."""
+        if not self._ports:
+            own, api = self.config.aggregator, self.config.api
+            site = Site(self._api.resource())
+            self._ports.append(await listen(self._reactor, api.listen, site, None, "api.listen"))
+            self._ports.append(
+                await listen(self._reactor, own.listen, self.shoset, self._credentials, "aggregator.listen")
+            )
+            self.diallers.start(str(address) for address in own.cluster)
+        await self._linked
+
+    async def prove_secret(self) -> None:
+        """Each link proves the secret when it comes up; done when one is accepted."""
+        await self._validated
+        self._heartbeat.start(HEARTBEAT_INTERVAL)
+
+    async def configure(self) -> None:
+        """The pivot of this version, then what this component is: saved and fetched; connectors are heard."""
+        pivot = {"name": PIVOT, "major": MAJOR, "minor": MINOR}
+        await self._requests.pivot(pivot)
+        await self._requests.logical_configuration(
+            {"logicalname": self.shoset.identity.logical_name, "type": PIVOT, "pivot": pivot}
+        )
+        with self.shoset.batch:
+            self.router.open()
+
+    async def open_database(self) -> None:
+        """Connect to the database that the cluster names."""
+        await self.database.use(await self._requests.database(self.shoset.identity.logical_name))
+
+    async def open_api(self) -> None:
+        """The API has been listening all along to show the start-up; from now on it says that it is ready."""
+
+    # shoset.host.Host
+
+    def admit(self, hello: LinkBody, tenant: str) -> Refusal | None:
+        """A connector of another tenant is not let in (protocol.md 5.1)."""
+        own = self.shoset.identity.tenant
+        if tenant != own:
+            return Refusal(WRONG_TENANT, f"this aggregator serves tenant {own!r}, not {tenant!r}")
+        return None
+
+    def link_up(self, link: ShosetLink, resumed: bool) -> None:
+        """A member has to hear our secret first; a connector proves its own."""
+        if link.type != CLUSTER:
+            self.router.link_up(link)
+            return
+        if self.diallers.same_instance(link):
+            return
+        if not self._linked.called:
+            self._linked.callback(None)
+        if link.validated:
+            self.router.link_up(link)
+        else:
+            self._spawn(self._prove(link))
+
+    def link_leaving(self, link: ShosetLink) -> None:
+        """Finish what is pending there."""
+        self.router.leaving(link, link.finish)
+
+    def link_down(self, link: ShosetLink) -> None:
+        """What waits there goes elsewhere."""
+        self.router.link_lost(link)
+
+    def link_gone(self, link: ShosetLink) -> None:
+        """Nothing waits for it any more."""
+        self.router.link_gone(link)
+
+    def link_relieved(self, link: ShosetLink) -> None:
+        """Whoever was held up is read again."""
+        self.router.relieved()
+
+    def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
+        """Protocol.md 6."""
+        return self.router.route(frame, link)
+
+    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+        """Protocol.md 5.3."""
+        frame, _, charge = kept
+        self.router.expired(frame, charge)
+
+    def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
+        """A member tells of its peers, or of our own brothers (protocol.md 9)."""
+        if brothers.logical_name == self.shoset.identity.logical_name:
+            own = self.shoset.identity.bind_address
+            self.shoset.set_brothers(tuple(address for address in brothers.addresses if address != own))
+        elif link.type == CLUSTER:
+            self.diallers.told(link.address, brothers.addresses)
+
+    # api.operations.Observed
+
+    def status(self) -> dict[str, Any]:
+        """What an operator is shown of this instance."""
+        return status(self)
+
+    def connections(self) -> list[dict[str, Any]]:
+        """What an operator is shown of its links."""
+        return connections(self)
+
+    # What goes on beside.
+
+    async def _prove(self, link: ShosetLink) -> None:
+        """Send ``VALIDATION`` over ``link``, again if nobody could say, until it is accepted or broken."""
+        identity, connection = self.shoset.identity, link.connection
+        context: dict[str, object] = {
+            "component_type": PIVOT,
+            "logical_name": identity.logical_name,
+            "bind_address": identity.bind_address,
+            "secret": self.config.aggregator.secret.get_secret_value(),
+            "instance": identity.instance,
+        }
+        try:
+            await retried(
+                f"secret at {link.address}",
+                lambda: self._requests.validate(link, context),
+                self.clock,
+                self._jitter,
+                fatal=(SecretRefused,),
+                wanted=lambda: link.connection is connection,
+            )
+        except SecretRefused as error:
+            self._refused(error)
+        if link.validated:
+            self.router.link_up(link)
+            if not self._validated.called:
+                self._validated.callback(None)
+
+    def _refused(self, error: SecretRefused) -> None:
+        refusal = SecretRefused(f"the cluster refuses the secret of this aggregator: {error}")
+        if self._validated.called:
+            self._failed(refusal)
+        else:
+            self._validated.errback(refusal)
+
+    def _send_heartbeat(self) -> None:
+        identity = self.shoset.identity
+        context = {
+            "component_type": PIVOT,
+            "logical_name": identity.logical_name,
+            "bind_address": identity.bind_address,
+        }
+        heartbeat = self.shoset.frame(HEARTBEAT, {"event": "HEARTBEAT", "context": context})
+        for link in self.shoset.registry.of_type(CLUSTER):
+            if link.available and link.validated:
+                link.send(heartbeat)
+
+    def _database_named(self, frame: Frame) -> None:
+        """The cluster names the database unasked, when the credentials were rotated (protocol.md 6.4b)."""
+        try:
+            self._named = database_uri(parsed(payload_text(frame), "CONFIGURATION_DATABASE"))
+        except RequestFailed as error:
+            self.log.error("configurationDatabase from the cluster cannot be used: {error}", error=str(error))
+            return
+        dsn = self._named
+        self._spawn(
+            retried(
+                "new database",
+                lambda: self.database.use(dsn),
+                self.clock,
+                self._jitter,
+                wanted=lambda: self._named == dsn,
+            )
+        )
+
+    def _connectors(self) -> list[ShosetLink]:
+        return [link for link in self.shoset.registry if link.type != CLUSTER]
+
+    def _spawn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Let ``work`` go on beside; it ends with the service."""
+        task = ensureDeferred(work)
+        self._tasks.add(task)
+
+        def ended(result: object) -> object:
+            self._tasks.discard(task)
+            if isinstance(result, Failure):
+                result.trap(CancelledError)
+            return None
+
+        task.addBoth(ended)
+        task.addErrback(lambda failure: self.log.failure("a task of the aggregator failed", failure))

@@ -1,0 +1,1 @@
+"""The REST interface: Klein applications on the shoset's reactor."""

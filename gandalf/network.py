@@ -1,0 +1,105 @@
+"""From configuration to a shoset that listens and dials: what the three programs do alike."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    SSL4ServerEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory
+
+from gandalf.config import TLS, Address, Limits, ListenerLimits
+from gandalf.shoset import settings, tls
+from gandalf.shoset.dialler import Connect
+
+BACKLOG = 1024
+"""Connections that wait to be accepted: reconnection storms are large."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds that one attempt to connect may take."""
+
+
+class BindFailed(Exception):
+    """An address cannot be listened on; the text names the configuration's key."""
+
+
+def limits_of(limits: Limits) -> settings.Limits:
+    """The bounds of the shoset, in its units, from those of the configuration (ms)."""
+    listening = limits if isinstance(limits, ListenerLimits) else ListenerLimits(**limits.model_dump())
+    return settings.Limits(
+        max_frame=limits.max_frame,
+        handshake_max_frame=limits.handshake_max_frame,
+        handshake_timeout=limits.handshake_timeout / 1000,
+        heartbeat=limits.heartbeat / 1000,
+        session_keep=listening.session_keep / 1000,
+        high_water=limits.high_water,
+        unacknowledged_bytes=limits.unacknowledged_bytes,
+        unacknowledged_frames=limits.unacknowledged_frames,
+        max_connections=listening.max_connections,
+        duplicate_window=limits.duplicate_window,
+    )
+
+
+def credentials_of(section: TLS | None) -> tls.Credentials | None:
+    """The certificates of [tls], read; None without that table.
+
+    :raises gandalf.shoset.tls.TLSError: a file cannot be used.
+    """
+    if section is None:
+        return None
+    return tls.load_credentials(section.ca, section.certificate, section.key, datetime.now(UTC))
+
+
+def dials(reactor: Any, credentials: tls.Credentials | None) -> Connect:
+    """How this process dials: TLS with ``credentials``, plain TCP without. Names are looked up at each call."""
+
+    def connect(address: str, factory: Factory) -> Deferred[IProtocol]:
+        target = Address.parse(address)
+        endpoint = HostnameEndpoint(reactor, target.host.encode(), target.port, timeout=CONNECT_TIMEOUT)
+        if credentials is None:
+            return endpoint.connect(factory)
+        return wrapClientTLS(credentials.client(target.host), endpoint).connect(factory)
+
+    return connect
+
+
+async def listen(
+    reactor: Any, address: Address, factory: IProtocolFactory, credentials: tls.Credentials | None, key: str
+) -> IListeningPort:
+    """Listen on ``address``; ``key`` is its name in the configuration.
+
+    :raises BindFailed: it cannot be bound.
+    """
+    endpoint: Any
+    if credentials is not None:
+        endpoint = SSL4ServerEndpoint(
+            reactor, address.port, credentials.server(), backlog=BACKLOG, interface=address.host
+        )
+    elif ":" in address.host:
+        endpoint = TCP6ServerEndpoint(reactor, address.port, backlog=BACKLOG, interface=address.host)
+    else:
+        endpoint = TCP4ServerEndpoint(reactor, address.port, backlog=BACKLOG, interface=_ip(address.host))
+    try:
+        port: IListeningPort = await endpoint.listen(factory)
+    except Exception as error:
+        raise BindFailed(f"{key} = {address}: cannot listen there: {error}") from None
+    return port
+
+
+def _ip(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def certificate_names(credentials: tls.Credentials | None) -> Any:
+    """What a listener checks a dialler's logical name against (protocol.md 5.1); nothing on plain TCP."""
+    if credentials is None:
+        return lambda transport: None
+    return lambda transport: tls.names_of(transport.getPeerCertificate())
