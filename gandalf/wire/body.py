@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgpack
 
-from gandalf.wire.envelope import refuse_extension
+from gandalf.wire.envelope import reason, refuse_extension
 from gandalf.wire.errors import Malformed
 
 T = TypeVar("T")
@@ -36,12 +36,12 @@ def unpack_body(body: bytes) -> Body:
         if any(mark in body for mark in _LONG_ARRAYS):
             # The unpacker makes room for as many elements as an array announces. Walking over the body first,
             # which builds nothing, proves that the elements are really there.
-            walker = msgpack.Unpacker(max_buffer_size=max(len(body), 1))
+            walker = msgpack.Unpacker(max_buffer_size=len(body))
             walker.feed(body)
             walker.skip()
         values = msgpack.unpackb(body, ext_hook=refuse_extension, max_ext_len=0)
-    except (ValueError, RecursionError, msgpack.OutOfData, msgpack.BufferFull) as error:
-        raise Malformed(f"body: not one MessagePack map ({error})") from None
+    except (ValueError, RecursionError, msgpack.OutOfData) as error:
+        raise Malformed(f"body: not one MessagePack map ({reason(error)})") from None
     if type(values) is not dict or not all(type(key) is str for key in values):
         raise Malformed("body: must be one MessagePack map whose keys are str")
     return values
@@ -53,9 +53,10 @@ def take(body: Body, key: str, kind: type[T], default: T) -> T:
     :raises Malformed: it is there and not of ``kind``; an int must not be negative, and is no bool.
     """
     value = body.get(key, default)
-    if type(value) is not kind or (type(value) is int and value < 0):
+    if type(value) is not kind or (isinstance(value, int) and value < 0):
         wanted = {int: "uint", bytes: "bin", dict: "map"}.get(kind, kind.__name__)
-        raise Malformed(f"body: {key} must be {wanted}, not {type(value).__name__}")
+        found = "negative" if type(value) is kind else type(value).__name__
+        raise Malformed(f"body: {key} must be {wanted}, not {found}")
     return value
 
 
@@ -64,9 +65,9 @@ def take_text_list(body: Body, key: str) -> tuple[str, ...] | None:
 
     :raises Malformed: it is there and is something else.
     """
-    value = body.get(key)
-    if value is None:
+    if key not in body:
         return None
+    value = body[key]
     if type(value) is not list or not all(type(item) is str for item in value):
         raise Malformed(f"body: {key} must be a list of str")
     return tuple(value)

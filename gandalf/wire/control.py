@@ -42,7 +42,7 @@ class LinkBody:
 
     @classmethod
     def parse(cls, packed: bytes) -> LinkBody:
-        """:raises Malformed: a key is missing or of another type."""
+        """:raises Malformed: ``instance`` or ``session`` is missing, or a key is of another type."""
         body = unpack_body(packed)
         return cls(
             protocol=take(body, "protocol", int, 0),
@@ -84,7 +84,7 @@ class LinkedBody:
 
     @classmethod
     def parse(cls, packed: bytes) -> LinkedBody:
-        """:raises Malformed: a key is missing or of another type."""
+        """:raises Malformed: ``instance`` is missing, or a key is of another type."""
         body = unpack_body(packed)
         resumed = body.get("resumed")
         return cls(

@@ -59,21 +59,36 @@ def refuse_extension(code: int, data: bytes) -> object:
     raise ValueError(f"extension type {code}")
 
 
-def _unpacker(max_elements: int, max_pairs: int) -> Callable[[bytes | memoryview], object]:
-    def unpack(packed: bytes | memoryview) -> object:
+def reason(error: Exception) -> str:
+    """What ``error`` of the unpacker says; its name where it says nothing."""
+    return str(error) or type(error).__name__
+
+
+def _refuse_nested(values: list[object]) -> list[object]:
+    if list in map(type, values):
+        raise ValueError("a list inside a list")
+    return values
+
+
+def _unpacker(list_hook: Callable[[list[object]], list[object]] | None) -> Callable[[memoryview], object]:
+    def unpack(packed: memoryview) -> object:
         return msgpack.unpackb(
             packed,
             ext_hook=refuse_extension,
+            list_hook=list_hook,
             max_ext_len=0,
-            max_array_len=max_elements,
-            max_map_len=max_pairs,
+            max_array_len=8,
+            max_map_len=0,
         )
 
     return unpack
 
 
-# An envelope's elements are scalars: a list or map announced inside it is refused before it is built.
-_unpack_envelope = _unpacker(max_elements=8, max_pairs=0)
+# An envelope's elements are scalars. Lists of lists would take some seventy times the bytes they came in: in
+# a long frame they are refused while they are built; a short one is not worth the time of looking.
+_SHORT: Final = 64 * 1024
+_unpack_short = _unpacker(None)
+_unpack_long = _unpacker(_refuse_nested)
 
 
 def decode_frame(raw: bytes) -> Frame:
@@ -82,9 +97,10 @@ def decode_frame(raw: bytes) -> Frame:
     :raises Malformed: the envelope does not have the shape of protocol.md 2.
     """
     try:
-        values = _unpack_envelope(memoryview(raw)[4:])
+        unpack = _unpack_short if len(raw) <= _SHORT else _unpack_long
+        values = unpack(memoryview(raw)[4:])
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"envelope: not one MessagePack array of eight elements ({error})") from None
+        raise Malformed(f"envelope: not one MessagePack array of eight elements ({reason(error)})") from None
     if type(values) is not list or len(values) != 8:
         raise Malformed("envelope: must be one MessagePack array of exactly eight elements")
     kind, uuid, tenant, target, reference, timeout, timestamp, body = values
@@ -119,11 +135,7 @@ def _complaint(values: list[object]) -> str:
         (type(timestamp) is int and timestamp >= 0, "uint (ms)"),
         (type(body) is bytes, "bin"),
     )
-    wrong = [
-        f"{name} must be {allowed}"
-        for name, (right, allowed) in zip(_NAMES, checks, strict=True)
-        if not right
-    ]
+    wrong = [f"{name} must be {allowed}" for name, (right, allowed) in zip(_NAMES, checks, strict=True) if not right]
     return "envelope: " + "; ".join(wrong)
 
 
@@ -141,8 +153,8 @@ def make_frame(
 
     :raises ValueError: an element is not what protocol.md 2 asks; a fault of the caller, not of a peer.
     """
-    packed = msgpack.packb([kind, uuid, tenant, target, reference, timeout, timestamp, body])
     try:
+        packed = msgpack.packb([kind, uuid, tenant, target, reference, timeout, timestamp, body])
         return decode_frame(LENGTH.pack(len(packed)) + packed)
-    except Malformed as error:
+    except (Malformed, OverflowError, TypeError) as error:
         raise ValueError(str(error)) from None

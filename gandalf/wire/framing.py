@@ -18,14 +18,13 @@ class FrameReader:
     def __init__(self, max_frame: int) -> None:
         self.max_frame = max_frame
         self.error: WireError | None = None
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._rest = bytearray()
         self._needed = LENGTH.size
 
     @property
     def held(self) -> int:
         """Bytes of an incomplete frame that wait for the rest."""
-        return self._held
+        return len(self._rest)
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that ``chunk`` completes, in order."""
@@ -37,22 +36,17 @@ class FrameReader:
         """As :meth:`feed`, appending to ``frames``."""
         if self.error is not None:
             return
-        if self._pieces:
-            self._pieces.append(chunk)
-            self._held += len(chunk)
-            # A long frame comes in many chunks: they are joined once, when it is complete.
-            if self._held < self._needed:
+        if self._rest:
+            # A long frame comes in many chunks: it is cut once, when it is complete.
+            if len(self._rest) + len(chunk) < self._needed:
+                self._rest += chunk
                 return
-            chunk = b"".join(self._pieces)
-            self._pieces.clear()
+            chunk = b"".join((self._rest, chunk))
+            self._rest.clear()
         try:
-            rest = self._cut(chunk, frames)
+            self._rest += self._cut(chunk, frames)
         except WireError as error:
             self.error = error
-            rest = b""
-        self._held = len(rest)
-        if rest:
-            self._pieces.append(rest)
 
     def _cut(self, data: bytes, frames: list[Frame]) -> bytes:
         """Append the whole frames of ``data`` to ``frames``; return what is left over."""
