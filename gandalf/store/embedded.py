@@ -9,13 +9,14 @@ makes the data directory on the first start and then becomes `postgres`, so that
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import importlib.util
 import os
 import re
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +27,7 @@ from .unprivileged import cease_to_be_root
 
 SUPERUSER = "postgres"
 HOST = "127.0.0.1"
+ORPHANS_END_WITHIN_S = 5.0  # the children of a server that was killed
 # Nothing else of the caller's environment concerns the server, PG... variables least of all.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
@@ -80,7 +82,6 @@ def password(data: Path) -> str:
             raise EmbeddedError(
                 f"{path}, the password to {data}, is missing: bring it back, or remove {data}"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
     return path.read_text().strip()
@@ -110,21 +111,24 @@ def initialise(data: Path, programs: Path, *, sync: bool = True) -> None:
     unfinished.rename(data)
 
 
-def forget_stale_lock(data: Path) -> None:
-    """Remove the lock file of a server that crashed, if nothing works in `data` any more.
+def claim(data: Path) -> int:
+    """Lock `<data>.lock`, and return its descriptor, which the server and all its children are to inherit.
 
-    PostgreSQL leaves it alone when its process id has been given to another program since, which is likely
-    after a restart of a machine or container. A server and its children work in their data directory: so
-    they are told.
+    PostgreSQL's own lock file outlives a crash, and then bars the way when its process id has been given to another
+    program since, which is likely after a restart of a machine or container. This lock ends with the last process of
+    the server: who has it may remove that file. Raises `EmbeddedError` when a server is running.
     """
-    lock, processes = data / "postmaster.pid", Path("/proc")
-    if not lock.exists() or not processes.exists():
-        return
-    for process in processes.glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # ended meanwhile, or another user's
-            if (process / "cwd").samefile(data):
-                return
-    lock.unlink()
+    lock = os.open(data.with_name(data.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + ORPHANS_END_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise EmbeddedError(f"a server is running in {data} already") from None
+        time.sleep(0.02)
 
 
 def run(data: Path, port: int, settings: tuple[str, ...] = ()) -> NoReturn:
@@ -133,6 +137,8 @@ def run(data: Path, port: int, settings: tuple[str, ...] = ()) -> NoReturn:
     Raises `EmbeddedError`, or `OSError` where this process may not cease to be root.
     """
     data = data.resolve()
+    data.parent.mkdir(parents=True, exist_ok=True)
+    os.set_inheritable(claim(data), True)
     programs = binaries(data)
     password(data)
     if data.exists():
@@ -144,7 +150,7 @@ def run(data: Path, port: int, settings: tuple[str, ...] = ()) -> NoReturn:
         unfinished.mkdir(mode=0o700)
         cease_to_be_root(unfinished)
         initialise(data, programs, sync="fsync=off" not in settings)
-    forget_stale_lock(data)
+    (data / "postmaster.pid").unlink(missing_ok=True)
     command = [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
     for setting in (f"listen_addresses={HOST}", "unix_socket_directories=", *settings):
         command += ["-c", setting]
