@@ -78,9 +78,7 @@ class Connector:
         self.handlers: dict[str, Handler] = {}
         self.subscriptions: list[Subscription] = []
 
-    def command(
-        self, name: str, payload: type[M]
-    ) -> Callable[[Callable[[M, Job], R]], Callable[[M, Job], R]]:
+    def command(self, name: str, payload: type[M]) -> Callable[[Callable[[M, Job], R]], Callable[[M, Job], R]]:
         """Declare the function that carries out the command `name`, whose payload is a `payload`.
 
         A plain function runs in the thread pool, an `async def` on the loop. What it returns, anything that
@@ -88,9 +86,7 @@ class Connector:
         """
         _named("command", name)
         if not (isinstance(payload, type) and issubclass(payload, BaseModel)):
-            raise ValueError(
-                f"command {name}: payload is {payload!r}: must be a pydantic model (a BaseModel class)"
-            )
+            raise ValueError(f"command {name}: payload is {payload!r}: must be a pydantic model (a BaseModel class)")
 
         def declare(function: Callable[[M, Job], R]) -> Callable[[M, Job], R]:
             if name in self.handlers:

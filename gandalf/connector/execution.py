@@ -30,9 +30,7 @@ class Executor:
 
     _log = Logger()
 
-    def __init__(
-        self, connector: Connector, network: Network, host: Host, *, incident: Callable[[], str]
-    ) -> None:
+    def __init__(self, connector: Connector, network: Network, host: Host, *, incident: Callable[[], str]) -> None:
         self.connector = connector
         self._network = network
         self._host = host

@@ -124,13 +124,11 @@ def inotify(reactor: Any) -> Watch:
         try:
             from twisted.internet.inotify import IN_MOVED_TO, INotify
 
-            notifier = INotify(reactor)  # type: ignore[no-untyped-call]
+            notifier = INotify(reactor)
         except (ImportError, OSError):
             return None
-        notifier.startReading()  # type: ignore[no-untyped-call]
-        notifier.watch(  # type: ignore[no-untyped-call]
-            FilePath(str(directory)), mask=IN_MOVED_TO, callbacks=[lambda *_: call()]
-        )
-        return lambda: notifier.loseConnection()  # type: ignore[no-untyped-call]
+        notifier.startReading()
+        notifier.watch(FilePath(str(directory)), mask=IN_MOVED_TO, callbacks=[lambda *_: call()])
+        return lambda: notifier.loseConnection()
 
     return watch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -295,9 +295,7 @@ class WorkerThreadTests(SynchronousTestCase):
         """Start the command GREET and let its thread come to its first call of the loop."""
         executor = Executor(self.connector, self.network, self.host, incident=str)
         ensureDeferred(
-            executor.execute(
-                Command(UUID(int=7), "GREET"), lambda event, text: self.receipts.append((event, text))
-            )
+            executor.execute(Command(UUID(int=7), "GREET"), lambda event, text: self.receipts.append((event, text)))
         )
 
     def test_reports_are_made_on_the_loop_in_order(self) -> None:
@@ -357,6 +355,59 @@ class WorkerThreadTests(SynchronousTestCase):
         self.assertEqual(self.receipts[-1][0], "FAILURE")
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.network.sent, [])
+
+
+class AsyncioHost:
+    """A `Host` on asyncio's loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def in_thread(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `call` in the loop's thread pool."""
+        return self.loop.run_in_executor(None, call)
+
+    def from_thread(self, call: Callable[[], object]) -> None:
+        """Run `call` on the loop."""
+        self.loop.call_soon_threadsafe(call)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run `coroutine` as a task."""
+        self.tasks.add(asyncio.ensure_future(coroutine))
+
+
+class AsyncioTests(SynchronousTestCase):
+    """The same connector in an asyncio program."""
+
+    def test_handlers_of_both_kinds(self) -> None:
+        """Coroutine and thread handlers report in order on asyncio's loop, where futures are asyncio's."""
+        connector = Connector(type="test", product="memory", versions=[(1, 0)])
+
+        @connector.command("PLAIN", Greeting)
+        def plain(request: Greeting, job: Job) -> str:
+            job.progress("working")
+            return request.name
+
+        @connector.command("ASYNC", Greeting)
+        async def coroutine(request: Greeting, job: Job) -> str:
+            job.progress("waiting")
+            await asyncio.sleep(0)
+            return request.name
+
+        async def main() -> dict[str, list[str]]:
+            receipts: dict[str, list[str]] = {"PLAIN": [], "ASYNC": []}
+            executor = Executor(connector, MemoryNetwork(), AsyncioHost(), incident=str)
+            for name, events in receipts.items():
+
+                def report(event: str, text: str, events: list[str] = events) -> None:
+                    events.append(event)
+
+                await executor.execute(Command(UUID(int=1), name), report)
+            return receipts
+
+        for name, events in asyncio.run(main()).items():
+            self.assertEqual(events, ["TAKEN", "PROGRESS", "SUCCESS"], name)
 
 
 class DeliverTests(SynchronousTestCase):

@@ -158,9 +158,7 @@ class CheckTests(SynchronousTestCase):
     def test_value_beside_a_secret_is_shown(self) -> None:
         """A plain field of an object with a secret still shows its value."""
         found = errors({"name": "a", "accounts": [{"user": 7, "password": SECRET * 3}]})
-        self.assertEqual(
-            found, [{"place": "accounts[0].user", "value": 7, "allowed": "must be a valid string"}]
-        )
+        self.assertEqual(found, [{"place": "accounts[0].user", "value": 7, "allowed": "must be a valid string"}])
 
 
 class JsonTests(SynchronousTestCase):
@@ -168,11 +166,7 @@ class JsonTests(SynchronousTestCase):
 
     @given(
         st.recursive(
-            st.none()
-            | st.booleans()
-            | st.integers()
-            | st.floats(allow_nan=False, allow_infinity=False)
-            | st.text(),
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         )
     )
