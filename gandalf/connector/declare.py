@@ -121,9 +121,9 @@ class Connector:
 class Program:
     """A connector made ready from its settings, and what runs beside it, if anything.
 
-    A module that `gandalf-connector` runs has a pydantic model `Settings` and a function `program(settings)`
-    that returns one of these. `beside(reactor, network, host)` is started when the network is there, stopped
-    before it goes.
+    What `gandalf-connector` runs is a `Connector`, or a function that makes one of these from its options
+    (`gandalf.connector.programs`). `beside(reactor, network, host)` is started when the network is there, and
+    stopped before it goes.
     """
 
     connector: Connector

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gandalf.connector.declare import Program
-from gandalf.connector.git import Settings, program
+from gandalf.connector.git import program
 from gandalf.connector.git.names import check_branch_name
 from gandalf.connector.git.process import clean_environment
 from gandalf.connector.testing import Emitted, MemoryHost, MemoryNetwork, carry_out
@@ -39,7 +39,7 @@ class GitCase(SynchronousTestCase):
 
     def make(self, **values: object) -> Program:
         """The connector as it is made at a start."""
-        return program(Settings.model_validate({"directory": self.directory, **values}))
+        return program({"directory": str(self.directory), **values})
 
     def do(self, name: str, uuid: UUID | None = None, /, **payload: object) -> tuple[str, Any]:
         """The outcome of a command."""
@@ -220,6 +220,28 @@ class CommandTests(GitCase):
         self.assertEqual((event, failure["code"]), ("FAILURE", "GIT_TIMEOUT"))
         self.assertEqual(self.do("LIST_REPOSITORIES")[1]["repositories"][0]["name"], "demo")
 
+    def test_race_for_a_name_has_one_winner(self) -> None:
+        """A repository that another process makes at the same moment is left as it is."""
+        fake = self.directory / "fake-git"
+        other = self.directory / "demo.git" / "theirs"
+        fake.write_text(f'#!/bin/sh\n[ "$1" = init ] && mkdir -p "{other}"\nexec git "$@"\n')
+        fake.chmod(0o755)
+        self.program = self.make(git=str(fake))
+        event, failure = self.do("CREATE_REPOSITORY", name="demo")
+        self.assertEqual((event, failure["code"]), ("FAILURE", "ALREADY_EXISTS"))
+        self.assertEqual([path.name for path in other.parent.iterdir()], ["theirs"])
+        self.assertEqual(self.announced(), [])
+        self.assertEqual(list((self.directory / ".gandalf" / "tmp").iterdir()), [])
+
+    def test_leavings_of_a_crash_are_cleared(self) -> None:
+        """At its start the connector removes what was left half made, but not what may be in the making."""
+        tmp = self.directory / ".gandalf" / "tmp"
+        for name, age in (("old", 7200), ("young", 60)):
+            (tmp / name / "objects").mkdir(parents=True)
+            os.utime(tmp / name, (time.time() - age,) * 2)
+        self.make()
+        self.assertEqual([path.name for path in tmp.iterdir()], ["young"])
+
     def test_unusable_settings_name_their_key(self) -> None:
         """A git that is missing or too old, a directory that is a file: ValueErrors that name key and
         value."""
@@ -229,7 +251,7 @@ class CommandTests(GitCase):
         for key, value in (("git", "/nowhere/git"), ("git", str(old)), ("directory", str(old))):
             with self.subTest(key=key, value=value), self.assertRaises(ValueError) as caught:
                 self.make(**{key: value})
-            self.assertTrue(str(caught.exception).startswith(f"{key} is '{value}'"), caught.exception)
+            self.assertTrue(str(caught.exception).startswith(f"options.{key} is '{value}'"), caught.exception)
 
     def test_creation_is_fast(self) -> None:
         """CREATE_REPOSITORY takes a small part of the 100 ms that a round trip may take."""
@@ -300,7 +322,7 @@ class WatchTests(TestCase):
     def setUp(self) -> None:
         """A running connector that would look into its spool by itself in an hour."""
         self.directory = Path(self.mktemp()).absolute()
-        self.program = program(Settings(directory=self.directory, poll=3600))
+        self.program = program({"directory": str(self.directory), "poll": 3600})
         self.network = MemoryNetwork()
         self.told: Deferred[None] = Deferred()
         emit = self.network.emit

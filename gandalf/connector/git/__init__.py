@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gandalf.connector.git.repositories import Repositories
 from gandalf.connector.git.spool import Spool
 from gandalf.connector.job import Job
 from gandalf.connector.network import Host, Network
+from gandalf.connector.programs import check_options
 
 
 class Settings(BaseModel):
@@ -95,8 +97,10 @@ def declare(repositories: Repositories) -> Connector:
     return connector
 
 
-def program(settings: Settings) -> Program:
-    """The connector, its directory made ready. ValueError naming the key when the settings cannot be used."""
+def program(options: Mapping[str, object]) -> Program:
+    """The connector, its directory made ready. ValueError naming key and value when the options cannot be
+    used."""
+    settings = check_options(Settings, options)
     directory = settings.directory.absolute()
     support = directory / ".gandalf"
     spool = Spool(support / "spool", settings.url.rstrip("/") or str(directory))
@@ -105,7 +109,7 @@ def program(settings: Settings) -> Program:
     try:
         repositories.prepare(time.time())
     except OSError as error:
-        raise ValueError(f"directory is {str(directory)!r}: cannot be used ({error.strerror})") from error
+        raise ValueError(f"options.directory is {str(directory)!r}: cannot be used ({error.strerror})") from error
 
     def beside(reactor: Any, network: Network, host: Host) -> Announcer:
         return Announcer(reactor, spool, network, host, interval=settings.poll, watch=inotify(reactor))

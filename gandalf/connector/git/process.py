@@ -76,8 +76,8 @@ class Git:
         try:
             said = self.run("--version")
         except OSError as error:
-            raise ValueError(f"git is {self.program!r}: cannot be run ({error.strerror})") from error
+            raise ValueError(f"options.git is {self.program!r}: cannot be run ({error.strerror})") from error
         version = re.search(r"(\d+)\.(\d+)", said)
         if version is None or (int(version[1]), int(version[2])) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
-            raise ValueError(f"git is {self.program!r}, {said.strip()!r}: must be git {oldest} or newer")
+            raise ValueError(f"options.git is {self.program!r}, {said.strip()!r}: must be git {oldest} or newer")

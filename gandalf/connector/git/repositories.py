@@ -70,7 +70,7 @@ class Repositories:
                 )
         for path in self._tmp.iterdir():
             if path.stat().st_mtime < now - _STALE:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
 
     def create(self, name: str, command: UUID) -> dict[str, object]:
         """Make an empty repository whose default branch is `main`. The same `command` again finds it made.
@@ -92,9 +92,11 @@ class Repositories:
             with self._spool.announcing(str(command), Announcement("vcs.repository", "CREATED", made)):
                 new.rename(path)
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Somebody was faster; perhaps with this same command.
+            if _made_by(path) != str(command):
                 raise _exists(name) from None
-            raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return made

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from gandalf.connector.declare import Connector, Program
 from gandalf.connector.job import Job
 from gandalf.connector.network import CommandFailed, EventHandler, Network, ReceivedEvent
+from gandalf.connector.programs import check_options
 from gandalf.connector.workflow.definition import Trigger, Workflow
 from gandalf.connector.workflow.files import load
 from gandalf.connector.workflow.runs import on_demand, run, triggered
@@ -74,14 +75,14 @@ def declare(workflows: Mapping[str, Workflow]) -> Connector:
     return connector
 
 
-def program(settings: Settings) -> Program:
+def program(options: Mapping[str, object]) -> Program:
     """The connector with the workflows of the directory. ValueError that names all that is wrong with
     them."""
-    directory = settings.directory.absolute()
+    directory = check_options(Settings, options).directory.absolute()
     try:
         return Program(declare(load(directory)))
     except OSError as error:
-        raise ValueError(f"directory is {str(directory)!r}: cannot be read ({error.strerror})") from error
+        raise ValueError(f"options.directory is {str(directory)!r}: cannot be read ({error.strerror})") from error
 
 
 def _starter(workflow: Workflow, trigger: Trigger) -> EventHandler:

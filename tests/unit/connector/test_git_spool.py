@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from twisted.internet import inotify as notification
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.connector.git.announcer import IN_FLIGHT, SLOW, Announcer
+from gandalf.connector.git.announcer import IN_FLIGHT, SLOW, Announcer, inotify
 from gandalf.connector.git.spool import Announcement, Spool
 from gandalf.connector.testing import MemoryHost, MemoryNetwork
 
@@ -267,3 +268,12 @@ class AnnouncerTests(SpoolCase):
         self.assertEqual(self.names(), ["a"])
         self.network.emitted[0].taken.callback(None)
         self.assertEqual(self.files(), ["b.event"])
+
+    def test_system_without_inotify_is_not_watched(self) -> None:
+        """When the system has no watch to spare, the announcer is told that it must look by itself."""
+
+        def refuse(reactor: object) -> None:
+            raise OSError("no watches left")
+
+        self.patch(notification, "INotify", refuse)
+        self.assertIsNone(inotify(Clock())(self.directory, lambda: None))

@@ -160,6 +160,14 @@ class EventTests(WorkflowCase):
         self.assertNotIn("hunter2", str(failure))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    def test_announcement_that_fails_is_logged(self) -> None:
+        """When even workflow.failed cannot be sent, the log has it."""
+        self.network.takes_charge = False
+        self.deliver()
+        self.network.sent[0].outcome.errback(CommandFailed("X", "y"))
+        self.network.emitted[0].taken.errback(OSError("gone"))
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
     def test_failure_of_a_failures_workflow_is_not_announced(self) -> None:
         """A workflow that workflow.failed starts does not announce its own failure: it would start itself."""
         self.deliver(topic="workflow.failed", event="FAILED", payload={"workflow": "project"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import gandalf
-from gandalf.connector.workflow import Settings, program
+from gandalf.connector.workflow import program
 from gandalf.connector.workflow.files import MAX_BYTES, WorkflowErrors, load
 
 EXAMPLE = """\
@@ -106,8 +106,8 @@ class LoadTests(FileCase):
 
     def test_unreadable_directory_names_its_key(self) -> None:
         """A directory that is not there is an error of the setting."""
-        with self.assertRaisesRegex(ValueError, "directory is '.*nowhere': cannot be read"):
-            program(Settings(directory=self.directory / "nowhere"))
+        with self.assertRaisesRegex(ValueError, "options.directory is '.*nowhere': cannot be read"):
+            program({"directory": str(self.directory / "nowhere")})
 
     def test_the_shipped_example_is_valid(self) -> None:
         """conf/workflows is in order, and its workflow is the one that the project's first page promises."""
