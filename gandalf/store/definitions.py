@@ -229,7 +229,7 @@ def _load(path: Path) -> Definitions:
         return Definitions.model_validate({} if content is None else content, context={"strict": True})
     except ValidationError as error:
         raise InvalidDefinition("\n".join(f"{path}: {line}" for line in explain(error))) from None
-    except (ValueError, yaml.YAMLError) as error:  # not UTF-8, not TOML, not YAML
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # not UTF-8, not TOML, not YAML
         raise InvalidDefinition(f"{path}: cannot be read as {path.suffix[1:] or 'YAML'}: {error}") from None
 
 
