@@ -17,8 +17,8 @@ from typing import Any
 import attrs
 from sqlalchemy import Connection, Row, insert, select, update
 
-from .cluster_schema import component_secrets as table
-from .errors import InvalidName, NotFound
+from .cluster_schema import component_secrets, tenants
+from .errors import Conflict, InvalidName, NotFound
 
 MIN_LENGTH = 16
 
@@ -73,19 +73,25 @@ def import_txn(
     """
     if len(secret) < MIN_LENGTH:
         raise InvalidName(f"a secret must have at least {MIN_LENGTH} characters; this one has {len(secret)}")
+    existing = _find_txn(connection, secret)
+    if existing is not None:
+        if refusal := _refusal(existing, component_type, logical_name, tenant):
+            raise Conflict(f"the secret for {logical_name[:80]!r} is in use: {refusal.reason}")
+        found: uuid.UUID = existing.id
+        return found
+    if connection.execute(select(tenants.c.name).where(tenants.c.name == tenant)).first() is None:
+        raise Conflict(f"there is no tenant {tenant[:80]!r} for a secret to belong to")
+    id = uuid.uuid4()
     row = {
-        "id": uuid.uuid4(),
+        "id": id,
         "hash": _hash(secret),
         "component_type": component_type,
         "logical_name": logical_name,
         "tenant": tenant,
         "created_at": now,
     }
-    existing = _find_txn(connection, secret)
-    if existing is not None and _refusal(existing, component_type, logical_name, tenant) is None:
-        return existing.id  # type: ignore[no-any-return]
-    connection.execute(insert(table).values(row))  # another component's: the unique constraint refuses it
-    return row["id"]  # type: ignore[return-value]
+    connection.execute(insert(component_secrets).values(row))
+    return id
 
 
 def validate_txn(
@@ -114,26 +120,30 @@ def validate_txn(
     used = {"used_at": now, "instance": instance}
     if binding:
         used.update(bind_address=bind_address, bound_at=now)
-    connection.execute(update(table).where(table.c.id == row.id).values(used))
+    connection.execute(update(component_secrets).where(component_secrets.c.id == row.id).values(used))
     return Accepted(row.id, binding)
 
 
 def revoke_txn(connection: Connection, id: uuid.UUID, *, now: int) -> None:
     """Let nobody in with this secret any more; revoking it again changes nothing. Raises `NotFound`."""
-    query = select(table.c.revoked_at).where(table.c.id == id).with_for_update()
+    query = select(component_secrets.c.revoked_at).where(component_secrets.c.id == id).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise NotFound(f"there is no secret {id}")
     if row.revoked_at is None:
-        connection.execute(update(table).where(table.c.id == id).values(revoked_at=now))
+        connection.execute(
+            update(component_secrets).where(component_secrets.c.id == id).values(revoked_at=now)
+        )
 
 
 def list_txn(connection: Connection, tenant: str | None = None) -> list[SecretInfo]:
     """Every secret (of a tenant), oldest first, without the secrets themselves."""
     fields = [attribute.name for attribute in attrs.fields(SecretInfo)]
-    query = select(*(table.c[name] for name in fields)).order_by(table.c.created_at, table.c.id)
+    query = select(*(component_secrets.c[name] for name in fields)).order_by(
+        component_secrets.c.created_at, component_secrets.c.id
+    )
     if tenant is not None:
-        query = query.where(table.c.tenant == tenant)
+        query = query.where(component_secrets.c.tenant == tenant)
     return [SecretInfo(**row._mapping) for row in connection.execute(query)]
 
 
@@ -143,7 +153,9 @@ def _hash(secret: str) -> str:
 
 def _find_txn(connection: Connection, secret: str) -> Row[Any] | None:
     # FOR UPDATE: of two first uses at once, the second waits and finds the secret bound.
-    return connection.execute(select(table).where(table.c.hash == _hash(secret)).with_for_update()).first()
+    return connection.execute(
+        select(component_secrets).where(component_secrets.c.hash == _hash(secret)).with_for_update()
+    ).first()
 
 
 def _refusal(row: Row[Any], component_type: str, logical_name: str, tenant: str) -> Refused | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
 import shutil
@@ -12,13 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 from psycopg2 import sql
+from sqlalchemy import Connection, NullPool, create_engine
 
 from gandalf.store import dsn as dsns
-from gandalf.store import embedded
+from gandalf.store import embedded, tenants
+from gandalf.store.migrate import migrate
 
 STARTED_WITHIN_S = 60.0
 _numbers = itertools.count(1)
@@ -97,3 +101,27 @@ def execute(dsn: str, statement: str | sql.Composable) -> None:
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+@functools.cache
+def control_dsn() -> str:
+    """The control database's URI of this run's server, with the cluster's tables and the tenant `gandalf`."""
+    tenants.bootstrap(admin_dsn(), now=0)
+    return tenants.control_dsn(admin_dsn())
+
+
+def create_tenant_tables() -> str:
+    """The superuser's URI of a new database with a tenant's tables, empty."""
+    dsn = create_database()
+    migrate(dsn, "tenant")
+    return dsn
+
+
+@contextlib.contextmanager
+def transaction(dsn: str) -> Iterator[Connection]:
+    """A transaction on a connection of its own."""
+    engine = create_engine(
+        "postgresql+psycopg2://", creator=lambda: psycopg2.connect(dsn), poolclass=NullPool
+    )
+    with engine.begin() as connection:
+        yield connection
