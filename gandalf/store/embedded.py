@@ -27,7 +27,7 @@ from .unprivileged import cease_to_be_root
 
 SUPERUSER = "postgres"
 HOST = "127.0.0.1"
-ORPHANS_END_WITHIN_S = 5.0  # the children of a server that was killed
+ORPHANS_END_WITHIN_S = 2.0  # the children of a server that was killed
 # Nothing else of the caller's environment concerns the server, PG... variables least of all.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
