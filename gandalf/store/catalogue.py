@@ -180,9 +180,7 @@ def components_speaking_txn(connection: Connection, pivot_name: str) -> list[str
     return list(connection.execute(query).scalars())
 
 
-def _upsert(
-    connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any], now: int
-) -> uuid.UUID:
+def _upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any], now: int) -> uuid.UUID:
     time = at(now)
     row = {"id": uuid.uuid4(), "created_at": time, "updated_at": time, **key, **values}
     changes = {"updated_at": time, "deleted_at": None, **values}
@@ -258,9 +256,7 @@ def _check_keys(component: LogicalComponentDefinition, keys: dict[str, Row[Any]]
     for index, name in enumerate(given):
         if name not in keys:
             allowed = ", ".join(sorted(keys)) or "none"
-            raise InvalidDefinition(
-                f"{place}: keyvalues.{index}.key.name: {name!r} is no key; allowed: {allowed}"
-            )
+            raise InvalidDefinition(f"{place}: keyvalues.{index}.key.name: {name!r} is no key; allowed: {allowed}")
         if name in given[:index]:
             raise InvalidDefinition(f"{place}: keyvalues.{index}.key.name: {name!r} is there again")
     missing = [row.name for row in keys.values() if row.mandatory and not row.default_value]
@@ -283,9 +279,7 @@ def _save_values(
     connection.execute(delete(table).where(table.c.logical_component_id == id, table.c.id.not_in(saved)))
 
 
-def _save_resources(
-    connection: Connection, component: LogicalComponentDefinition, id: uuid.UUID, now: int
-) -> None:
+def _save_resources(connection: Connection, component: LogicalComponentDefinition, id: uuid.UUID, now: int) -> None:
     table = tables.resources
     for resource in component.resources:
         query = select(table.c.logical_component_id).where(table.c.name == resource.name)

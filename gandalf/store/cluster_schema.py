@@ -67,6 +67,4 @@ aggregator_instances = Table(
 )
 
 # One row, locked while a migration runs: see migrate.py. Both schemas have such a table.
-migration_lock = Table(
-    "migration_lock", metadata, Column("id", Integer, primary_key=True, autoincrement=False)
-)
+migration_lock = Table("migration_lock", metadata, Column("id", Integer, primary_key=True, autoincrement=False))

@@ -100,9 +100,7 @@ class Database:
         `Conflict`, `QueryFailed`, or what `txn` raised. A thread cannot be stopped: cancelling waits until
         it is done (what it did may stay), then fails with `CancelledError`.
         """
-        return self.call(
-            name, lambda: self._transact(name, lambda connection: txn(connection, *args, **kwargs))
-        )
+        return self.call(name, lambda: self._transact(name, lambda connection: txn(connection, *args, **kwargs)))
 
     def call(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run a function that opens its own connections in a thread; errors and cancellation as in `run`."""

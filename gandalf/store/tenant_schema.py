@@ -72,9 +72,7 @@ users = _model(
     _text("description"),
 )
 roles = _model("roles", _text("name", unique=True), *_described())
-domains = _model(
-    "domains", _text("name"), _to("parent_id", "domains", "CASCADE"), *_described(), _text("git_url")
-)
+domains = _model("domains", _text("name"), _to("parent_id", "domains", "CASCADE"), *_described(), _text("git_url"))
 authorizations = _model(
     "authorizations",
     _to("user_id", "users", "CASCADE"),
@@ -234,6 +232,4 @@ trace = Table(
 )
 
 # One row, locked while a migration runs: see migrate.py.
-migration_lock = Table(
-    "migration_lock", metadata, Column("id", Integer, primary_key=True, autoincrement=False)
-)
+migration_lock = Table("migration_lock", metadata, Column("id", Integer, primary_key=True, autoincrement=False))

@@ -180,6 +180,4 @@ class TraceWriter:
             self._retry = None
         left = list(self._queue)
         self._queue.clear()
-        self._tell(
-            left, DatabaseUnavailable("the trace writer was closed before the record could be written")
-        )
+        self._tell(left, DatabaseUnavailable("the trace writer was closed before the record could be written"))

@@ -120,8 +120,6 @@ def create_tenant_tables() -> str:
 @contextlib.contextmanager
 def transaction(dsn: str) -> Iterator[Connection]:
     """A transaction on a connection of its own."""
-    engine = create_engine(
-        "postgresql+psycopg2://", creator=lambda: psycopg2.connect(dsn), poolclass=NullPool
-    )
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(dsn), poolclass=NullPool)
     with engine.begin() as connection:
         yield connection

@@ -94,17 +94,13 @@ class CatalogueTests(TestCase):
         pivot = self.save_pivot()
         self.assertEqual(catalogue.fetch_pivot_txn(self.connection, "vcs", 1, 0), pivot)
         for name, major, minor in (("vcs", 1, 1), ("vcs", 2, 0), ("VCS", 1, 0)):
-            error = self.assertRaises(
-                NotFound, catalogue.fetch_pivot_txn, self.connection, name, major, minor
-            )
+            error = self.assertRaises(NotFound, catalogue.fetch_pivot_txn, self.connection, name, major, minor)
             self.assertEqual(str(error), f"pivot not found: '{name}' {major}.{minor}")
 
     def test_saved_twice(self) -> None:
         """Saving again changes no id; what has changed is changed, what is left out is removed."""
         self.save_pivot()
-        query = select(tables.pivots.c.id, tables.command_types.c.id).join_from(
-            tables.pivots, tables.command_types
-        )
+        query = select(tables.pivots.c.id, tables.command_types.c.id).join_from(tables.pivots, tables.command_types)
         ids = self.connection.execute(query).all()
         self.save_pivot()
         self.assertEqual(self.connection.execute(query).all(), ids)
@@ -218,9 +214,7 @@ class CatalogueTests(TestCase):
         for pivot in definitions.pivots:
             found = catalogue.fetch_pivot_txn(self.connection, pivot.name, pivot.major, pivot.minor)
             self.assertEqual({c.name for c in found.commandtypes}, {c.name for c in pivot.commandtypes})
-        self.assertEqual(
-            catalogue.fetch_product_connector_txn(self.connection, "vcs", "git", 1, 0).name, "git"
-        )
+        self.assertEqual(catalogue.fetch_product_connector_txn(self.connection, "vcs", "git", 1, 0).name, "git")
 
     def test_definitions_in_any_order(self) -> None:
         """A file's components may stand before what they refer to."""

@@ -80,9 +80,7 @@ class EmbeddedTests(TestCase):
         self.start()
         self.assertEqual(self.query("SHOW listen_addresses"), "127.0.0.1")
         self.assertEqual(self.query("SHOW unix_socket_directories"), "")
-        self.assertEqual(
-            self.query("SELECT count(*) FROM pg_hba_file_rules WHERE auth_method <> 'scram-sha-256'"), 0
-        )
+        self.assertEqual(self.query("SELECT count(*) FROM pg_hba_file_rules WHERE auth_method <> 'scram-sha-256'"), 0)
         with self.assertRaises(psycopg2.OperationalError):
             psycopg2.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres")
 

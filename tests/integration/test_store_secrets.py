@@ -158,6 +158,4 @@ class SecretTests(TestCase):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(
-            sorted(type(outcome).__name__ for outcome in outcomes), ["Accepted", *["Refused"] * 3]
-        )
+        self.assertEqual(sorted(type(outcome).__name__ for outcome in outcomes), ["Accepted", *["Refused"] * 3])

@@ -86,9 +86,7 @@ class TenantTests(TestCase):
         own = tenant_dsn("gandalf")
         self.assertIn("permission denied", self.refused(dsns.replaced(own, dbname="gandalf_left")))
         with postgres.transaction(own) as connection:
-            error = self.assertRaises(
-                ProgrammingError, connection.execute, text("SELECT * FROM cluster.tenants")
-            )
+            error = self.assertRaises(ProgrammingError, connection.execute, text("SELECT * FROM cluster.tenants"))
         self.assertIn("permission denied for schema cluster", str(error))
 
     def test_existing(self) -> None:

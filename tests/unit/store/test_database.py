@@ -36,9 +36,7 @@ class DatabaseTests(SynchronousTestCase):
         reactor: Any = ThreadlessReactor()
         self.database = Database("postgresql://u:hidden@h/d", reactor=reactor)
         self.database._engine = create_engine("sqlite://", poolclass=StaticPool)
-        self.run_now(
-            "create", lambda connection: connection.execute(text("CREATE TABLE t (a INTEGER)")) and None
-        )
+        self.run_now("create", lambda connection: connection.execute(text("CREATE TABLE t (a INTEGER)")) and None)
 
     def run_now(self, name: str, txn: Callable[[Connection], Any]) -> Any:
         """The result of a transaction, which is there at once."""
@@ -92,9 +90,7 @@ class DatabaseTests(SynchronousTestCase):
 
         def lost_txn(connection: Connection) -> None:
             tries.append(1)
-            raise exc.OperationalError(
-                "COMMIT", {}, psycopg2.OperationalError("server closed the connection")
-            )
+            raise exc.OperationalError("COMMIT", {}, psycopg2.OperationalError("server closed the connection"))
 
         self.failureResultOf(self.database.run("lost", lost_txn), DatabaseUnavailable)
         self.assertEqual(len(tries), 1)
@@ -102,9 +98,7 @@ class DatabaseTests(SynchronousTestCase):
     def test_an_error_does_not_carry_the_statement(self) -> None:
         """Neither the message nor a chained error shows the statement or its values."""
         failure = self.failureResultOf(
-            self.database.run(
-                "bad", lambda connection: connection.execute(text("SELECT 'value' FROM nowhere"))
-            ),
+            self.database.run("bad", lambda connection: connection.execute(text("SELECT 'value' FROM nowhere"))),
             StoreError,
         )
         self.assertNotIn("value", failure.getErrorMessage())

@@ -54,9 +54,7 @@ class LoadTests(SynchronousTestCase):
     def test_yaml_toml_and_json_agree(self) -> None:
         """The same definition in each format is the same value."""
         yaml = self.load("pivots: [{name: p, major: 1, keys: [{name: k, defaultvalue: 3}]}]")
-        toml = self.load(
-            '[[pivots]]\nname = "p"\nmajor = 1\nkeys = [{name = "k", defaultvalue = 3}]', ".toml"
-        )
+        toml = self.load('[[pivots]]\nname = "p"\nmajor = 1\nkeys = [{name = "k", defaultvalue = 3}]', ".toml")
         written = json.dumps(yaml.model_dump(mode="json"))
         self.assertEqual(yaml, toml)
         self.assertEqual(yaml, self.load(written, ".json"))
@@ -173,9 +171,7 @@ class ModelTests(SynchronousTestCase):
 
     def test_long_values_are_shortened(self) -> None:
         """An error shows no more than eighty characters of a value."""
-        error = self.assertRaises(
-            ValidationError, PivotDefinition.model_validate, {"name": "p" * 300, "major": 1}
-        )
+        error = self.assertRaises(ValidationError, PivotDefinition.model_validate, {"name": "p" * 300, "major": 1})
         self.assertIn("it is 'ppp", explain(error)[0])
         self.assertLess(len(explain(error)[0]), 180)
 

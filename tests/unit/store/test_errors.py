@@ -32,9 +32,7 @@ class _DriverError(psycopg2.Error):
 
 def wrapped(original: BaseException, *, invalidated: bool = False) -> exc.DBAPIError:
     """`original` as SQLAlchemy raises it."""
-    return exc.DBAPIError(
-        "INSERT INTO t VALUES ('row')", {"a": "row"}, original, connection_invalidated=invalidated
-    )
+    return exc.DBAPIError("INSERT INTO t VALUES ('row')", {"a": "row"}, original, connection_invalidated=invalidated)
 
 
 class TranslateTests(SynchronousTestCase):

@@ -24,9 +24,7 @@ class TraceWriterTests(SynchronousTestCase):
         self.database = FakeDatabase()
         self.clock = Clock()
         self.flow: list[bool] = []
-        self.writer = TraceWriter(
-            self.database, self.clock, max_batch=4, max_queued=6, on_full=self.flow.append
-        )
+        self.writer = TraceWriter(self.database, self.clock, max_batch=4, max_queued=6, on_full=self.flow.append)
 
     def tearDown(self) -> None:
         """No delayed call may be left behind."""

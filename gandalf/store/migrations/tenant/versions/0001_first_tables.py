@@ -98,9 +98,7 @@ def upgrade() -> None:
         sa.Column("short_description", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("logo", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["parent_id"], ["tags.id"], name=op.f("tags_parent_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["parent_id"], ["tags.id"], name=op.f("tags_parent_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("tags_pkey")),
     )
     op.create_index(op.f("tags_parent_id_idx"), "tags", ["parent_id"], unique=False)
@@ -179,9 +177,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["domain_id"], ["domains.id"], name=op.f("domain_tags_domain_id_fkey"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["tag_id"], ["tags.id"], name=op.f("domain_tags_tag_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["tag_id"], ["tags.id"], name=op.f("domain_tags_tag_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("domain_id", "tag_id", name=op.f("domain_tags_pkey")),
     )
     op.create_index(op.f("domain_tags_tag_id_idx"), "domain_tags", ["tag_id"], unique=False)
@@ -237,9 +233,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("product_connectors_pivot_id_idx"), "product_connectors", ["pivot_id"], unique=False)
-    op.create_index(
-        op.f("product_connectors_product_id_idx"), "product_connectors", ["product_id"], unique=False
-    )
+    op.create_index(op.f("product_connectors_product_id_idx"), "product_connectors", ["product_id"], unique=False)
     op.create_table(
         "products",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -280,9 +274,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("command_types_pkey")),
         sa.UniqueConstraint("pivot_id", "name", name=op.f("command_types_pivot_id_name_key")),
-        sa.UniqueConstraint(
-            "product_connector_id", "name", name=op.f("command_types_product_connector_id_name_key")
-        ),
+        sa.UniqueConstraint("product_connector_id", "name", name=op.f("command_types_product_connector_id_name_key")),
     )
     op.create_index(op.f("command_types_pivot_id_idx"), "command_types", ["pivot_id"], unique=False)
     op.create_index(
@@ -312,9 +304,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("event_types_pkey")),
         sa.UniqueConstraint("pivot_id", "name", name=op.f("event_types_pivot_id_name_key")),
-        sa.UniqueConstraint(
-            "product_connector_id", "name", name=op.f("event_types_product_connector_id_name_key")
-        ),
+        sa.UniqueConstraint("product_connector_id", "name", name=op.f("event_types_product_connector_id_name_key")),
     )
     op.create_index(op.f("event_types_pivot_id_idx"), "event_types", ["pivot_id"], unique=False)
     op.create_index(
@@ -333,9 +323,7 @@ def upgrade() -> None:
         sa.Column("mandatory", sa.Boolean(), nullable=False),
         sa.Column("pivot_id", sa.Uuid(), nullable=True),
         sa.Column("product_connector_id", sa.Uuid(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["pivot_id"], ["pivots.id"], name=op.f("keys_pivot_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["pivot_id"], ["pivots.id"], name=op.f("keys_pivot_id_fkey"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["product_connector_id"],
             ["product_connectors.id"],
@@ -430,9 +418,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("key_values_key_id_idx"), "key_values", ["key_id"], unique=False)
-    op.create_index(
-        op.f("key_values_logical_component_id_idx"), "key_values", ["logical_component_id"], unique=False
-    )
+    op.create_index(op.f("key_values_logical_component_id_idx"), "key_values", ["logical_component_id"], unique=False)
     op.create_table(
         "resources",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -459,9 +445,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("resources_name_key")),
     )
     op.create_index(op.f("resources_domain_id_idx"), "resources", ["domain_id"], unique=False)
-    op.create_index(
-        op.f("resources_logical_component_id_idx"), "resources", ["logical_component_id"], unique=False
-    )
+    op.create_index(op.f("resources_logical_component_id_idx"), "resources", ["logical_component_id"], unique=False)
     op.create_index(op.f("resources_resource_type_id_idx"), "resources", ["resource_type_id"], unique=False)
     op.create_table(
         "event_type_to_polls",
@@ -491,6 +475,4 @@ def upgrade() -> None:
     op.create_index(
         op.f("event_type_to_polls_event_type_id_idx"), "event_type_to_polls", ["event_type_id"], unique=False
     )
-    op.create_index(
-        op.f("event_type_to_polls_resource_id_idx"), "event_type_to_polls", ["resource_id"], unique=False
-    )
+    op.create_index(op.f("event_type_to_polls_resource_id_idx"), "event_type_to_polls", ["resource_id"], unique=False)
