@@ -23,8 +23,12 @@ _LONG_ARRAYS: Final = (b"\xdc", b"\xdd")
 
 def pack_body(values: Mapping[str, object]) -> bytes:
     """A body of ``values``; keys whose value is "" are left out, which means the same (protocol.md 3)."""
-    packed: bytes = msgpack.packb({key: value for key, value in values.items() if value != ""})
+    packed: bytes = msgpack.packb({key: value for key, value in values.items() if not _empty(value)})
     return packed
+
+
+def _empty(value: object) -> bool:
+    return isinstance(value, str) and not value
 
 
 def unpack_body(body: bytes) -> Body:

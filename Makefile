@@ -1,0 +1,51 @@
+# make run | stop | test | clean | help; needs Python 3.11 or later, git and make.
+# Another interpreter than the first suitable one: make run PYTHON=/path/to/python3.12
+
+VENV := .venv
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(SUITABLE)' 2>/dev/null && echo "$$python" && break; done)
+
+# The file `place` is there while nothing is being installed. An environment without it was left half made,
+# one with another place was moved, and one whose interpreter is gone is of no use: it is made anew.
+ifneq ($(wildcard $(VENV)),)
+ifneq ($(shell test -x $(VENV)/bin/python && cat $(VENV)/place),$(CURDIR))
+$(shell rm -f $(VENV)/place $(VENV)/installed-*)
+endif
+endif
+
+.PHONY: help run stop test clean
+.SUFFIXES:
+
+help:
+	@echo "make run    install into $(VENV), and start a local network in the background; its state is in var/"
+	@echo "make stop   end that network"
+	@echo "make test   all that CI runs"
+	@echo "make clean  end it, and remove $(VENV), var/ with its data, and what tests leave"
+
+run: $(VENV)/installed-embedded
+	@$(VENV)/bin/python -m gandalf.local start
+
+stop:
+	@if [ -e $(VENV)/place ]; then $(VENV)/bin/python -m gandalf.local stop; \
+	else echo "nothing is installed here, so nothing is running"; fi
+
+test: $(VENV)/installed-dev
+	@$(VENV)/bin/python -b tests/run.py
+
+clean: stop
+	rm -rf $(VENV) var build .tox .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* _trial_temp* *.egg-info
+	find gandalf tests twisted -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+$(VENV)/installed-%: setup.cfg pyproject.toml
+	@if ! "$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null; then \
+		echo "Python 3.11 or later is needed, with venv (Debian, Ubuntu: apt install python3-venv);" \
+			"name one by PYTHON=/path/to/python" >&2; exit 1; fi
+	@echo "installing into $(VENV) ..."
+	@test -e $(VENV)/place || "$(PYTHON)" -m venv --clear $(VENV)
+	@rm -f $(VENV)/place
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--root-user-action=ignore --editable '.[$*]'
+	@printf '%s\n' "$(CURDIR)" >$(VENV)/place
+	@touch $@
