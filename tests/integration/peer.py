@@ -51,7 +51,7 @@ def frame(
         int(time.time() * 1000),
         packed_body,
     ]
-    packed = msgpack.packb(values)
+    packed: bytes = msgpack.packb(values)
     return struct.pack(">I", len(packed)) + packed
 
 
@@ -96,7 +96,7 @@ class Peer:
         if packed is None:
             return None
         values = msgpack.unpackb(packed)
-        message = Message(*values[:7], msgpack.unpackb(values[7]), header + packed)
+        message = Message._make([*values[:7], msgpack.unpackb(values[7]), header + packed])
         if message.kind not in ("link", "linked", "refused", "brothers", "bye", "ack", "ping", "pong"):
             self.received += 1
         return message
@@ -211,6 +211,4 @@ class Listener:
 def reply(peer: Peer, request: Message, payload: str, context: dict[str, Any] | None = None) -> bytes:
     """Answer a request with its ``_REPLY`` (protocol.md 4)."""
     body = {"command": request.body["command"] + "_REPLY", "payload": payload, "context": context or {}}
-    return peer.send(
-        request.kind, body, tenant=request.tenant, target=request.target, reference=request.uuid
-    )
+    return peer.send(request.kind, body, tenant=request.tenant, target=request.target, reference=request.uuid)
