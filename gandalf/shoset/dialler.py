@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
@@ -65,7 +65,8 @@ class Dialler(Factory):
         self._linked_at: float | None = None
         self._attempt: Deferred[IProtocol] | None = None
         self._waiting: IDelayedCall | None = None
-        self._wanted = False
+        self.wanted = False
+        """Whether it dials, or goes on to when the connection is gone."""
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """The dialling side of a new connection."""
@@ -73,12 +74,12 @@ class Dialler(Factory):
 
     def start(self) -> None:
         """Dial now."""
-        self._wanted = True
+        self.wanted = True
         self._dial()
 
     def stop(self) -> None:
-        """Dial no more; a connection that is there stays until it is closed."""
-        self._wanted = False
+        """Dial no more; a link that is up stays until it is closed."""
+        self.wanted = False
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
@@ -93,13 +94,14 @@ class Dialler(Factory):
 
     def refused(self, code: str, message: str) -> None:
         """The listener does not let us in (protocol.md 5.1)."""
-        self.trouble = f"{code}: {message}"
-        self.log.error("{address} refused the link: {trouble}", address=self.address, trouble=self.trouble)
+        self._troubled(f"refused: {code}: {message}")
         if code in FINAL_REFUSALS:
-            self._wanted = False
+            self.wanted = False
 
-    def ended(self) -> None:
-        """A connection is gone: dial again after a while."""
+    def ended(self, trouble: str) -> None:
+        """A connection is gone: dial again after a while. ``trouble``: why it came to no link, if not told yet."""
+        if trouble:
+            self._troubled(trouble)
         if self._linked_at is not None and self.shoset.clock.seconds() - self._linked_at >= HELD:
             self._delay = FIRST_DELAY
         self._linked_at = None
@@ -107,7 +109,7 @@ class Dialler(Factory):
 
     def _dial(self) -> None:
         self._waiting = None
-        self._attempt = self._connect(self.address, self)
+        self._attempt = maybeDeferred(self._connect, self.address, self)
         self._attempt.addCallbacks(self._connected, self._failed)
 
     def _connected(self, protocol: IProtocol) -> None:
@@ -115,16 +117,18 @@ class Dialler(Factory):
 
     def _failed(self, failure: Failure) -> None:
         self._attempt = None
-        if not self._wanted:
-            return
-        trouble = f"{failure.type.__name__ if failure.type else ''}: {failure.getErrorMessage()}"
+        if self.wanted:
+            self._troubled(f"{failure.type.__name__ if failure.type else ''}: {failure.getErrorMessage()}")
+            self._again()
+
+    def _troubled(self, trouble: str) -> None:
+        """Tell the operator, once as long as nothing changes."""
         if trouble != self.trouble:
             self.trouble = trouble
-            self.log.warn("cannot link to {address}: {trouble}", address=self.address, trouble=trouble)
-        self._again()
+            self.log.error("cannot link to {address}: {trouble}", address=self.address, trouble=trouble)
 
     def _again(self) -> None:
-        if self._wanted:
+        if self.wanted:
             delay = self._delay * (1 - self._jitter() / 2)
             self._delay = min(self._delay * FACTOR, LONGEST_DELAY)
             self._waiting = self.shoset.clock.callLater(delay, self._dial)

@@ -48,6 +48,8 @@ class Diallers:
 
     def told(self, by: str, addresses: tuple[str, ...]) -> None:
         """The listener at ``by`` says that these are its brothers: link to those that we do not have."""
+        if by not in self._diallers:
+            return
         self._told[by] = addresses
         for address in addresses:
             self._dial(address)

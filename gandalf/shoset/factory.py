@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import attrs
@@ -120,9 +120,9 @@ class ShosetFactory(Factory):
     # Connections and links.
 
     @property
-    def connections(self) -> frozenset[ShosetProtocol]:
-        """Every connection, in whatever phase."""
-        return frozenset(self._connections)
+    def connections(self) -> Set[ShosetProtocol]:
+        """Every connection, in whatever phase; not to be kept, since it changes."""
+        return self._connections
 
     def opened(self, connection: ShosetProtocol) -> None:
         """A transport is connected."""
@@ -195,7 +195,7 @@ class ShosetFactory(Factory):
             return succeed(None)
         done: Deferred[None] = Deferred()
         self._when_closed.append(done)
-        for connection in self.connections:
+        for connection in list(self._connections):
             connection.life.finished()
         return done
 

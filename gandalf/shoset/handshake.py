@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gandalf.routing.topics import TopicFilter
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.protocol import ShosetProtocol
+from gandalf.shoset.session import Kept
 from gandalf.shoset.settings import DIALS
 from gandalf.wire import kinds
+from gandalf.wire.body import take, unpack_body
 from gandalf.wire.control import PROTOCOL, LinkBody, LinkedBody, RefusedBody
 from gandalf.wire.envelope import Frame
 from gandalf.wire.errors import Malformed
@@ -21,6 +24,13 @@ FINAL_REFUSALS = frozenset({"UNSUPPORTED_VERSION", "WRONG_TYPE"})
 """Refusals after which a dialler does not come again."""
 
 
+def _filter(hello: LinkBody) -> TopicFilter | None:
+    try:
+        return None if hello.topics is None else TopicFilter(hello.topics)
+    except ValueError as error:
+        raise Malformed(f"body: topics: {error}") from None
+
+
 class ListenerProtocol(ShosetProtocol):
     """The side that was dialled: waits for ``link``, answers ``linked`` or ``refused``."""
 
@@ -28,14 +38,20 @@ class ListenerProtocol(ShosetProtocol):
         """The dialler's first frame."""
         if frame.kind != kinds.LINK:
             raise Malformed(f"the first frame must be link, not {frame.kind}")
+        version = take(unpack_body(frame.body), "protocol", int, 0)
+        if version != PROTOCOL:
+            # Another version may have another body: this is all that is read of it.
+            self.life.refuse("UNSUPPORTED_VERSION", f"protocol {PROTOCOL} is spoken here, not {version}")
+            return
         hello = LinkBody.parse(frame.body)
         refusal = self._judge(hello, frame.tenant)
         if refusal is not None:
             self.life.refuse(refusal.code, refusal.message)
             return
+        topics = _filter(hello)
         shoset = self.shoset
         link = shoset.registry.session(hello.session)
-        expired = []
+        expired: list[Kept] = []
         resumed = link is not None
         if link is None:
             link = ShosetLink(shoset, hello.session, sheds=True)
@@ -47,7 +63,7 @@ class ListenerProtocol(ShosetProtocol):
             link.counters.resent += link.outbox.unsent
             link.inbox.resume()
         link.bind_address = hello.bind_address
-        self._subscribe(link, hello)
+        link.filter = topics
         self.set_interval(hello.heartbeat)
         self.say(
             kinds.LINKED,
@@ -64,21 +80,11 @@ class ListenerProtocol(ShosetProtocol):
             ).pack(),
         )
         shoset.link_up(link, self, resumed=resumed)
-        for kept in expired:
-            shoset.host.frame_expired(kept, link)
-
-    @staticmethod
-    def _subscribe(link: ShosetLink, hello: LinkBody) -> None:
-        try:
-            link.subscribe(hello.topics)
-        except ValueError as error:
-            raise Malformed(f"body: topics: {error}") from None
+        link.expired(expired)
 
     def _judge(self, hello: LinkBody, tenant: str) -> Refusal | None:
         """Why this dialler is not let in, if it is not; the order is from the most to the least lasting."""
         shoset = self.shoset
-        if hello.protocol != PROTOCOL:
-            return Refusal("UNSUPPORTED_VERSION", f"protocol {PROTOCOL} is spoken here, not {hello.protocol}")
         if DIALS.get(hello.type) != shoset.identity.type:
             return Refusal("WRONG_TYPE", f"a peer of type {hello.type!r} may not link to {shoset.identity.type!r}")
         if not hello.logical_name:
@@ -106,10 +112,13 @@ class DiallerProtocol(ShosetProtocol):
         super().__init__(factory)
         self._dialler = dialler
         self._target = dialler.link
+        self._trouble = "the connection was closed before the handshake was done"
 
     def begin(self) -> None:
         """Say who dials, and how much of the session was received."""
         shoset = self.shoset
+        # What is settled from here on is sent again, and must not count twice.
+        self._target.inbox.resume()
         self.say(
             kinds.LINK,
             LinkBody(
@@ -129,7 +138,11 @@ class DiallerProtocol(ShosetProtocol):
         """The listener's answer."""
         if frame.kind == kinds.REFUSED:
             refused = RefusedBody.parse(frame.body)
+            self._trouble = ""
             self._dialler.refused(refused.code, refused.message)
+            self.life.finished()
+            return
+        if not self._dialler.wanted:
             self.life.finished()
             return
         if frame.kind != kinds.LINKED:
@@ -145,14 +158,9 @@ class DiallerProtocol(ShosetProtocol):
     def _linked(self, answer: LinkedBody, tenant: str) -> None:
         shoset, link = self.shoset, self._target
         now = shoset.clock.seconds()
-        resumed = (
-            link.instance == answer.instance
-            and answer.resumed is not False
-            and answer.received >= link.outbox.acknowledged
-        )
+        resumed = self._resumes(answer)
         if resumed:
             expired = link.outbox.resume(answer.received, now)
-            link.inbox.resume()
         else:
             expired = link.outbox.restart(now, now - shoset.limits.session_keep)
             link.inbox.restart()
@@ -164,12 +172,34 @@ class DiallerProtocol(ShosetProtocol):
         link.instance = answer.instance
         link.max_frame = answer.max_frame or shoset.limits.max_frame
         self.set_interval(answer.heartbeat)
-        self._dialler.linked(answer.brothers)
         shoset.link_up(link, self, resumed=resumed)
-        for kept in expired:
-            shoset.host.frame_expired(kept, link)
+        link.expired(expired)
+        self._trouble = ""
+        self._dialler.linked(answer.brothers)
 
-    def cleanup(self) -> None:
-        """As every connection; then the dialler dials again."""
-        super().cleanup()
-        self._dialler.ended()
+    def _resumes(self, answer: LinkedBody) -> bool:
+        """Whether the session goes on, rather than being new to the listener.
+
+        :raises Malformed: neither can be; the next attempt opens a session of its own.
+        """
+        link = self._target
+        first, last = link.outbox.acknowledged, link.outbox.last
+        if link.instance == answer.instance and answer.resumed is not False and first <= answer.received <= last:
+            return True
+        if answer.received == 0 and not (answer.resumed and link.instance):
+            return False
+        # As when two processes answer in turn at one address, and each knows a part of the session.
+        link.renew()
+        raise Malformed(
+            f"body: received must be 0 in a new session and between {first} and {last} in this one,"
+            f" not {answer.received}"
+        )
+
+    def say_refused(self, code: str, message: str) -> None:
+        """As every connection; while there is no link, the operator is told why."""
+        self._trouble = f"{code}: {message}"
+        super().say_refused(code, message)
+
+    def gone(self) -> None:
+        """The dialler dials again."""
+        self._dialler.ended(self._trouble)

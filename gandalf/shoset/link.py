@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from gandalf.routing.charge import Charge
 from gandalf.routing.topics import TopicFilter
 from gandalf.shoset.lifecycle import Phase
-from gandalf.shoset.session import Inbox, Outbox
+from gandalf.shoset.session import Inbox, Kept, Outbox
 from gandalf.shoset.settings import ACK_DELAY, ACK_FRAMES
 from gandalf.wire import kinds
 from gandalf.wire.control import AckBody, ByeBody
@@ -67,7 +67,8 @@ class ShosetLink:
         self._sheds = sheds
         self._reported = 0
         self._ack_timer: IDelayedCall | None = None
-        self._topics: TopicFilter | None = None
+        self.filter: TopicFilter | None = None
+        """What the peer wants; None: all."""
         self._reading = True
         self._strained = False
         self._evict_at = 0.0
@@ -116,23 +117,16 @@ class ShosetLink:
     @property
     def filters(self) -> bool:
         """Whether the peer named the topics that it wants."""
-        return self._topics is not None
+        return self.filter is not None
 
     @property
     def topics(self) -> tuple[str, ...] | None:
         """The patterns that the peer named; None: it wants all."""
-        return None if self._topics is None else self._topics.patterns
-
-    def subscribe(self, patterns: tuple[str, ...] | None) -> None:
-        """Set what the peer wants; None: all.
-
-        :raises ValueError: a pattern is not of the form of protocol.md 6.1.
-        """
-        self._topics = None if patterns is None else TopicFilter(patterns)
+        return None if self.filter is None else self.filter.patterns
 
     def wants(self, topic: str) -> bool:
         """Whether the peer asked for events of ``topic`` (protocol.md 6.1)."""
-        return self._topics is None or self._topics.matches(topic)
+        return self.filter is None or self.filter.matches(topic)
 
     def send(self, frame: Frame, charge: Charge | None = None) -> None:
         """Keep ``frame`` until it is acknowledged; send it now if that can be.
@@ -195,21 +189,21 @@ class ShosetLink:
             self.connection.start_reading()
 
     def dismiss(self, reason: str, message: str) -> None:
-        """Say ``bye`` and close; the session is kept."""
-        if self.connection is not None:
-            self.connection.say(kinds.BYE, ByeBody(reason, message).pack())
-            self.connection.life.finished()
+        """Say ``bye``, unless one of the two has, and close; the session is kept."""
+        self.say_bye(reason, message)
+        self.finish()
 
     def say_bye(self, reason: str, message: str) -> None:
         """Say ``bye``, and go on with what is pending until :meth:`finish` (protocol.md 5.2)."""
-        if self.connection is not None:
+        if self.connection is not None and self.available:
+            self.acknowledge_now()
             self.connection.say(kinds.BYE, ByeBody(reason, message).pack())
             self.connection.life.farewell()
 
     def finish(self) -> None:
         """Nothing is pending any more: close in good order."""
         if self.connection is not None:
-            self._acknowledge()
+            self.acknowledge_now()
             self.connection.life.finished()
 
     def forget(self) -> None:
@@ -224,6 +218,7 @@ class ShosetLink:
         """``connection`` has shaken hands; an older one of the session, which must be dead, is cut."""
         old, self.connection = self.connection, connection
         if old is not None:
+            self.counters.bytes_out += old.bytes_out
             old.link = None
             old.life.died()
         connection.link = self
@@ -231,6 +226,13 @@ class ShosetLink:
         self._reported = self.inbox.received
         if not self._reading:
             connection.stop_reading()
+
+    def renew(self) -> None:
+        """The two ends cannot agree on what the session was: dial with another; everything is sent again."""
+        self.shoset.registry.remove(self)
+        self.session = self.shoset.random(16)
+        self.instance = b""
+        self.inbox.restart()
 
     def deliver(self, frame: Frame) -> None:
         """A routed frame came in."""
@@ -261,6 +263,12 @@ class ShosetLink:
                 connection.flush()
         self._relieve()
 
+    def expired(self, expired: list[Kept]) -> None:
+        """These waited for longer than their timeout, and were dropped when the link came up again."""
+        self.counters.expired += len(expired)
+        for kept in expired:
+            self.shoset.host.frame_expired(kept, self)
+
     def peer_leaves(self, bye: ByeBody) -> None:
         """The peer said bye."""
         self.shoset.host.link_leaving(self)
@@ -282,7 +290,7 @@ class ShosetLink:
         """After a chunk: acknowledge at once when 64 frames count, else soon."""
         count = self.inbox.received - self._reported
         if count >= ACK_FRAMES:
-            self._acknowledge()
+            self.acknowledge_now()
         elif count and self._ack_timer is None and self.connection is not None:
             self._ack_timer = self.shoset.clock.callLater(ACK_DELAY, self._ack_late)
 
@@ -291,9 +299,10 @@ class ShosetLink:
 
     def _ack_late(self) -> None:
         self._ack_timer = None
-        self._acknowledge()
+        self.acknowledge_now()
 
-    def _acknowledge(self) -> None:
+    def acknowledge_now(self) -> None:
+        """Tell the peer how much counts, if it does not know."""
         if self.connection is not None and self.inbox.received != self._reported:
             self._reported = self.inbox.received
             self.connection.say(kinds.ACK, AckBody(self._reported).pack())

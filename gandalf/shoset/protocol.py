@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gandalf.shoset.lifecycle import Phase, new_life
-from gandalf.shoset.settings import DEAD_INTERVALS, LINGER
+from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, SHORTEST_INTERVAL
 from gandalf.wire import kinds
 from gandalf.wire.control import AckBody, BrothersBody, ByeBody, RefusedBody
 from gandalf.wire.envelope import Frame
@@ -76,17 +76,28 @@ class ShosetProtocol(Protocol):
         """Work on a whole chunk, then write once to each destination."""
         self._last_received = self.shoset.clock.seconds()
         self.bytes_in += len(data)
-        reader = self._reader
         with self.shoset.batch:
-            for frame in reader.feed(data):
-                try:
-                    self._handle(frame)
-                except WireError as error:
-                    self.life.refuse(error.code, str(error))
-            if reader.error is not None:
-                self.life.refuse(reader.error.code, str(reader.error))
+            while data and self.phase is Phase.GREETING:
+                # Behind the first frame longer ones may come, so that one is cut off by itself.
+                wanted = self._reader.wanted
+                self._work(data[:wanted])
+                data = data[wanted:]
+            if data:
+                self._work(data)
             if self.link is not None:
                 self.link.acknowledge_if_many()
+
+    def _work(self, data: bytes) -> None:
+        if self.phase is Phase.CLOSING:
+            return
+        reader = self._reader
+        for frame in reader.feed(data):
+            try:
+                self._handle(frame)
+            except WireError as error:
+                self.life.refuse(error.code, str(error))
+        if reader.error is not None:
+            self.life.refuse(reader.error.code, str(reader.error))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The link is told; its session may go on."""
@@ -115,6 +126,9 @@ class ShosetProtocol(Protocol):
         """A frame came before the handshake was done."""
         raise NotImplementedError
 
+    def gone(self) -> None:
+        """The connection is no more, and the link knows: a dialler dials again."""
+
     # What is sent.
 
     def queue(self, raw: bytes) -> None:
@@ -133,7 +147,9 @@ class ShosetProtocol(Protocol):
             self.transport.write(data)
 
     def say(self, kind: str, body: bytes) -> None:
-        """Send a frame of link control."""
+        """Send a frame of link control; nothing follows the last word."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
         with self.shoset.batch:
             self.queue(self.shoset.control_frame(kind, body).raw)
 
@@ -175,6 +191,8 @@ class ShosetProtocol(Protocol):
             message=message,
         )
         self.shoset.counters.refused[code] += 1
+        if self.link is not None:
+            self.link.acknowledge_now()
         self.say(kinds.REFUSED, RefusedBody(code, message).pack())
 
     def close(self) -> None:
@@ -209,9 +227,10 @@ class ShosetProtocol(Protocol):
         self.writable = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self.shoset.closed(self)
         if self.link is not None:
             self.link.connection_lost(self)
+        self.gone()
+        self.shoset.closed(self)
 
     # Frames, once the handshake is done.
 
@@ -263,7 +282,7 @@ class ShosetProtocol(Protocol):
     def set_interval(self, peers_heartbeat: int) -> None:
         """The peer sends something every ``peers_heartbeat`` ms (0: it does not say): expect that."""
         if peers_heartbeat:
-            self._interval = min(self.shoset.limits.heartbeat, peers_heartbeat / 1000)
+            self._interval = min(self.shoset.limits.heartbeat, max(peers_heartbeat / 1000, SHORTEST_INTERVAL))
 
     def _reset_timer(self, delay: float, call: Callable[[], None]) -> None:
         if self._timer is not None and self._timer.active():
@@ -291,7 +310,7 @@ class ShosetProtocol(Protocol):
         if quiet >= heartbeat or silence >= self._interval:
             self.say(kinds.PING, b"\x80")
             quiet = 0.0
-        due = min(heartbeat - quiet, self._interval)
+        due = min(heartbeat - quiet, self._interval, DEAD_INTERVALS * self._interval - silence)
         self._reset_timer(max(due, 0.001), self._watch)
 
     # For the operator.

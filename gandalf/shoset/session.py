@@ -85,6 +85,11 @@ class Outbox:
         yield from self._unsent
 
     @property
+    def last(self) -> int:
+        """The number of the frame sent last, as the peer counts."""
+        return self.acknowledged + len(self._sent)
+
+    @property
     def unsent(self) -> int:
         """Frames that wait to be sent."""
         return len(self._unsent)
@@ -114,13 +119,10 @@ class Outbox:
 
         :raises Malformed: it counts backwards, or more than was sent.
         """
-        count = received - self.acknowledged
-        if not 0 <= count <= len(self._sent):
-            raise Malformed(
-                f"received must be between {self.acknowledged} and"
-                f" {self.acknowledged + len(self._sent)}, not {received}"
-            )
+        if not self.acknowledged <= received <= self.last:
+            raise Malformed(f"body: received must be between {self.acknowledged} and {self.last}, not {received}")
         sent = self._sent
+        count = received - self.acknowledged
         self.acknowledged = received
         for _ in range(count):
             frame, _, charge = sent.popleft()

@@ -50,5 +50,8 @@ ACK_DELAY: Final = 0.05
 DEAD_INTERVALS: Final = 3
 """Heartbeat intervals of silence after which a connection is dead (protocol.md 5.2)."""
 
+SHORTEST_INTERVAL: Final = 0.1
+"""Seconds: a peer that announces a shorter heartbeat than this is watched as if it had announced this."""
+
 LINGER: Final = 2.0
 """Seconds that a peer has to read our last words before its connection is cut."""

@@ -26,6 +26,11 @@ class FrameReader:
         """Bytes of an incomplete frame that wait for the rest."""
         return len(self._rest)
 
+    @property
+    def wanted(self) -> int:
+        """Bytes that complete the present frame, or its length when that is not here yet."""
+        return self._needed - len(self._rest)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that ``chunk`` completes, in order."""
         frames: list[Frame] = []

@@ -1,0 +1,511 @@
+"""Opening a link, the listening side (protocol.md 5.1), against a peer that speaks by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gandalf.routing.charge import Charge
+from gandalf.shoset.host import Refusal
+from gandalf.shoset.settings import LINGER, Limits
+from gandalf.shoset.testing import RawPeer, unique
+from gandalf.wire import kinds
+from gandalf.wire.body import pack_body
+from gandalf.wire.envelope import LENGTH
+from tests.unit.shoset.support import ShosetTestCase, event, uuids
+
+
+class LinkedTest(ShosetTestCase):
+    """A link that is let in."""
+
+    def test_linked_says_all_that_5_1_lists(self) -> None:
+        """The answer bears protocol, name, type, instance, count, interval, limit and brothers."""
+        shoset, _ = self.listen(limits=Limits(heartbeat=7.0))
+        shoset.set_brothers(("b:1", "b:2"))
+        peer = self.linked(shoset)
+        (body,) = peer.heard(kinds.LINKED)
+        self.assertEqual(
+            {
+                "protocol": 1,
+                "logical_name": "a-name",
+                "type": "a",
+                "instance": shoset.identity.instance,
+                "received": 0,
+                "heartbeat": 7000,
+                "max_frame": 8 * 1024 * 1024,
+                "brothers": ["b:1", "b:2"],
+                "resumed": False,
+            },
+            body,
+        )
+        self.assertEqual("acme", peer.frames[0].tenant)
+        self.assertFalse(peer.ended)
+        self.assertEqual(1, shoset.counters.accepted)
+
+    def test_the_link_knows_what_the_dialler_said(self) -> None:
+        """Name, type, tenant, instance, address and topics of the dialler are the link's; the host is told."""
+        shoset, host = self.listen()
+        peer = self.linked(shoset, bind_address="c:9", topics=["build.*", "git.>"])
+        link = host.link
+        self.assertEqual([(link, False)], host.up)
+        self.assertEqual(
+            ("raw", "c", "acme", peer.identity["instance"], "c:9"),
+            (link.logical_name, link.type, link.tenant, link.instance, link.bind_address),
+        )
+        self.assertEqual(("build.*", "git.>"), link.topics)
+        self.assertTrue(link.filters)
+        self.assertTrue(link.wants("git.push.main"))
+        self.assertFalse(link.wants("build"))
+        self.assertTrue(link.available)
+        self.assertFalse(link.validated)
+        self.assertEqual([link], shoset.registry.of_type("c"))
+        self.assertEqual([link], shoset.registry.named("c", "raw"))
+        self.assertIn("raw", repr(link))
+
+    def test_no_topics_means_all(self) -> None:
+        """A link that names no topics wants every event; one that names none of them, nothing."""
+        shoset, host = self.listen()
+        self.linked(shoset)
+        self.assertFalse(host.link.filters)
+        self.assertIsNone(host.link.topics)
+        self.assertTrue(host.link.wants("anything"))
+        self.linked(shoset, topics=[])
+        self.assertFalse(host.link.wants("anything"))
+
+    def test_unknown_keys_in_link_are_ignored(self) -> None:
+        """A body may bring what a later version adds (protocol.md 2)."""
+        shoset, _ = self.listen()
+        peer = self.linked(shoset, colour="blue", future={"a": [1]})
+        self.assertEqual(1, len(peer.heard(kinds.LINKED)))
+
+    def test_link_byte_by_byte(self) -> None:
+        """However the network cuts the bytes, the handshake is the same."""
+        shoset, host = self.listen()
+        peer = RawPeer("c")
+        cable = self.joined(peer, shoset)
+        cable.dialling.held = True
+        peer.say_link()
+        frame = peer.say(kinds.EVENT)
+        while cable.dialling.deliver(1):
+            pass
+        self.network.settle()
+        self.assertEqual(kinds.LINKED, peer.frames[0].kind)
+        self.assertEqual([frame.uuid], host.uuids)
+
+    def test_a_long_frame_right_behind_link(self) -> None:
+        """Once link is read the long limit holds, for the rest of the same chunk too."""
+        shoset, host = self.listen()
+        peer = RawPeer("c")
+        self.joined(peer, shoset)
+        peer.say_link()
+        frame = peer.say(kinds.EVENT, {"payload": b"x" * 100_000})
+        self.network.settle()
+        self.assertEqual([frame.uuid], host.uuids)
+
+
+class RefusedTest(ShosetTestCase):
+    """Every refusal of 5.1: one ``refused``, then the end, and no link."""
+
+    def refuse(self, code: str, words: str = "", *, type: str = "c", **link: object) -> None:
+        """A dialler that says ``link`` is refused."""
+        shoset, host = self.listen()
+        peer = self.linked(shoset, type, **link)
+        self.assert_refused(peer, code, words)
+        self.assertEqual([kinds.REFUSED], [frame.kind for frame in peer.frames])
+        self.assertEqual([], host.up)
+        self.assertEqual(0, len(shoset.registry))
+        self.assertEqual({code: 1}, dict(shoset.counters.refused))
+
+    def test_unsupported_version(self) -> None:
+        """Another version of the protocol."""
+        self.refuse("UNSUPPORTED_VERSION", "not 2", protocol=2)
+
+    def test_unsupported_version_none(self) -> None:
+        """No version at all."""
+        self.refuse("UNSUPPORTED_VERSION", "not 0", protocol=None)
+
+    def test_unsupported_version_whatever_else_changed(self) -> None:
+        """A later version may have changed the rest of the body: its dialler hears of the version."""
+        self.refuse("UNSUPPORTED_VERSION", "not 2", protocol=2, instance=None, session="text", topics="all")
+
+    def test_wrong_type(self) -> None:
+        """Only connectors link to an aggregator."""
+        self.refuse("WRONG_TYPE", "'cl'", type="cl")
+
+    def test_wrong_type_same(self) -> None:
+        """An aggregator does not link to an aggregator."""
+        self.refuse("WRONG_TYPE", "'a'", type="a")
+
+    def test_wrong_type_unknown(self) -> None:
+        """A type that is none."""
+        self.refuse("WRONG_TYPE", "'zz'", type="zz")
+
+    def test_wrong_type_at_the_cluster(self) -> None:
+        """Only aggregators link to the cluster."""
+        shoset, _ = self.listen("cl")
+        self.assert_refused(self.linked(shoset, "c"), "WRONG_TYPE")
+        self.assert_refused(self.linked(shoset, "cl"), "WRONG_TYPE")
+        self.assertEqual(1, len(self.linked(shoset, "a").heard(kinds.LINKED)))
+
+    def test_wrong_type_to_a_connector(self) -> None:
+        """Nobody links to a connector."""
+        shoset, _ = self.listen("c")
+        for type in ("cl", "a", "c"):
+            self.assert_refused(self.linked(shoset, type), "WRONG_TYPE")
+
+    def test_malformed_empty_name(self) -> None:
+        """A dialler without a name."""
+        self.refuse("MALFORMED", "logical_name", logical_name=None)
+
+    def test_malformed_topics(self) -> None:
+        """A pattern that is none."""
+        self.refuse("MALFORMED", "topics", topics=["a..b"])
+
+    def test_malformed_topics_no_list(self) -> None:
+        """Topics that are no list."""
+        self.refuse("MALFORMED", "topics", topics="all")
+
+    def test_malformed_session(self) -> None:
+        """A session that is not 16 bytes."""
+        self.refuse("MALFORMED", "session", session=b"short")
+
+    def test_malformed_instance(self) -> None:
+        """No instance."""
+        self.refuse("MALFORMED", "instance", instance=None)
+
+    def test_malformed_received(self) -> None:
+        """A count below nothing."""
+        self.refuse("MALFORMED", "received", received=-1)
+
+    def test_malformed_heartbeat(self) -> None:
+        """An interval that is no number."""
+        self.refuse("MALFORMED", "heartbeat", heartbeat="often")
+
+    def test_wrong_tenant(self) -> None:
+        """What the host says of the dialler is the refusal; it is asked with the envelope's tenant."""
+        shoset, host = self.listen()
+        host.refusal = Refusal("WRONG_TENANT", "not ours")
+        peer = RawPeer("c", tenant="other")
+        self.link_again(peer, shoset)
+        self.assert_refused(peer, "WRONG_TENANT", "not ours")
+        ((hello, tenant),) = host.admitted
+        self.assertEqual(("raw", "other"), (hello.logical_name, tenant))
+
+    def test_not_authorised_by_certificate(self) -> None:
+        """The certificate has to bear the logical name."""
+        names: list[frozenset[str] | None] = []
+        shoset, _ = self.listen(certificate_names=lambda transport: names[-1])
+        names.append(frozenset({"another"}))
+        self.assert_refused(self.linked(shoset), "NOT_AUTHORISED", "certificate")
+        names.append(frozenset({"another", "raw"}))
+        self.assertEqual(1, len(self.linked(shoset).heard(kinds.LINKED)))
+
+    def test_not_authorised_session_of_another_instance(self) -> None:
+        """A session resumed by another instance than opened it; the owner does not notice."""
+        shoset, host = self.listen()
+        owner = self.linked(shoset)
+        thief = owner.again()
+        self.link_again(thief, shoset, instance=unique())
+        self.assert_refused(thief, "NOT_AUTHORISED", "session")
+        self.owner_goes_on(owner, host)
+
+    def test_not_authorised_session_of_another_name(self) -> None:
+        """A session resumed by another logical name than opened it; the owner does not notice."""
+        shoset, host = self.listen()
+        owner = self.linked(shoset)
+        thief = owner.again()
+        self.link_again(thief, shoset, logical_name="thief")
+        self.assert_refused(thief, "NOT_AUTHORISED", "session")
+        self.owner_goes_on(owner, host)
+
+    def owner_goes_on(self, owner: RawPeer, host: Any) -> None:
+        """The link of ``owner`` works as before."""
+        frame = owner.say(kinds.EVENT)
+        self.network.settle()
+        self.assertEqual([frame.uuid], host.uuids)
+        self.assertFalse(owner.ended)
+
+    def test_draining(self) -> None:
+        """An instance about to stop takes nobody new, and keeps those it has."""
+        shoset, host = self.listen()
+        owner = self.linked(shoset)
+        shoset.draining = True
+        self.assert_refused(self.linked(shoset), "DRAINING")
+        self.owner_goes_on(owner, host)
+
+    def test_overloaded(self) -> None:
+        """One connection more than is allowed; when another leaves there is room."""
+        shoset, _ = self.listen(limits=Limits(max_connections=2))
+        peers = [self.linked(shoset), self.linked(shoset)]
+        self.assert_refused(self.linked(shoset), "OVERLOADED", "2 connections")
+        peers[0].transport.loseConnection()  # type: ignore[union-attr]
+        self.network.settle()
+        self.assertEqual(1, len(self.linked(shoset).heard(kinds.LINKED)))
+
+    def test_refusals_that_last_are_told_first(self) -> None:
+        """A dialler that can never link hears so even from an instance that drains."""
+        shoset, host = self.listen()
+        shoset.draining = True
+        host.refusal = Refusal("WRONG_TENANT", "")
+        self.assert_refused(self.linked(shoset, "a", protocol=3), "UNSUPPORTED_VERSION")
+        self.assert_refused(self.linked(shoset, "a"), "WRONG_TYPE")
+        self.assert_refused(self.linked(shoset), "WRONG_TENANT")
+
+    def test_malformed_not_link_first(self) -> None:
+        """Anything but link as the first frame."""
+        for kind in sorted(kinds.KINDS - {kinds.LINK}):
+            shoset, host = self.listen()
+            peer = RawPeer("c")
+            self.joined(peer, shoset)
+            peer.say(kind)
+            self.network.settle()
+            self.assert_refused(peer, "MALFORMED", kind)
+            self.assertEqual([], host.received)
+
+    def test_malformed_body(self) -> None:
+        """A link whose body is no map."""
+        for body in (b"", b"\xc1", b"\x90", b"\x81\xa1k", pack_body({}) + b"\x00"):
+            shoset, _ = self.listen()
+            peer = RawPeer("c")
+            self.joined(peer, shoset)
+            peer.say(kinds.LINK, body)
+            self.network.settle()
+            self.assert_refused(peer, "MALFORMED", "body")
+
+    def test_malformed_envelope(self) -> None:
+        """Bytes that are no envelope, an HTTP request among them."""
+        for data in (LENGTH.pack(3) + b"abc", LENGTH.pack(0), LENGTH.pack(1) + b"\xc1"):
+            shoset, _ = self.listen()
+            peer = RawPeer("c")
+            self.joined(peer, shoset)
+            peer.write(data)
+            self.network.settle()
+            self.assert_refused(peer, "MALFORMED", "envelope")
+
+    def test_too_large_before_the_handshake(self) -> None:
+        """64 KiB are the limit before link is read; refused from the length alone."""
+        shoset, _ = self.listen()
+        for length in (64 * 1024 + 1, 2**31, 2**32 - 1, int.from_bytes(b"GET ", "big")):
+            peer = RawPeer("c")
+            self.joined(peer, shoset)
+            peer.write(LENGTH.pack(length))
+            self.network.settle()
+            self.assert_refused(peer, "TOO_LARGE", "65536")
+
+    def test_handshake_frame_of_64_kib_is_read(self) -> None:
+        """A link as long as the limit."""
+        shoset, _ = self.listen()
+        peer = RawPeer("c")
+        body = {**peer.identity, "session": peer.session}
+        empty = len(peer.frame(kinds.LINK, {**body, "pad": b"x" * 60_000}).raw) - LENGTH.size - 60_000
+        self.joined(peer, shoset)
+        frame = peer.say(kinds.LINK, {**body, "pad": b"x" * (64 * 1024 - empty)})
+        self.network.settle()
+        self.assertEqual(64 * 1024 + LENGTH.size, len(frame.raw))
+        self.assertEqual(1, len(peer.heard(kinds.LINKED)))
+
+    def test_handshake_timeout(self) -> None:
+        """A peer has exactly 10 s, however it dawdles."""
+        shoset, _ = self.listen()
+        peer = RawPeer("c")
+        self.joined(peer, shoset)
+        for _ in range(3):
+            self.network.advance(3.0)
+            peer.write(b"\x00")
+        self.network.advance(0.999)
+        self.assertEqual([], peer.frames)
+        self.network.advance(0.001)
+        self.assert_refused(peer, "HANDSHAKE_TIMEOUT", "10 s")
+
+    def test_no_handshake_timeout_once_linked(self) -> None:
+        """A peer that linked in time may be silent for longer."""
+        shoset, _ = self.listen()
+        peer = RawPeer("c")
+        self.joined(peer, shoset)
+        self.network.advance(9.9)
+        peer.say_link()
+        self.network.advance(10.0)
+        self.assertEqual([], peer.heard(kinds.REFUSED))
+        self.assertFalse(peer.ended)
+
+    def test_a_peer_that_goes_before_it_spoke(self) -> None:
+        """Nothing is left of it."""
+        shoset, host = self.listen()
+        cable = self.joined(RawPeer("c"), shoset)
+        cable.cut()
+        self.assertEqual(frozenset(), shoset.connections)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual(([], []), (host.up, host.down))
+
+
+class RefusedLaterTest(ShosetTestCase):
+    """A frame on an established link that breaks the protocol."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.listener, self.host = self.listen()
+        self.peer = self.linked(self.listener)
+        self.cable = self.network.cable
+
+    def test_what_came_before_is_not_lost(self) -> None:
+        """Frames before the fault are delivered and acknowledged; refused is the last word, what follows unread."""
+        frames = [self.peer.say(kinds.EVENT) for _ in range(3)]
+        self.peer.write(LENGTH.pack(2) + b"\x91\xc0")
+        self.peer.say(kinds.EVENT)
+        self.network.settle()
+        self.assertEqual(uuids(frames), self.host.uuids)
+        self.assert_refused(self.peer, "MALFORMED")
+        self.assertEqual([3], [body["received"] for body in self.peer.heard(kinds.ACK)])
+
+    def test_what_came_before_is_not_lost_many(self) -> None:
+        """The same with more frames than are acknowledged at once."""
+        for _ in range(100):
+            self.peer.say(kinds.EVENT)
+        self.peer.write(LENGTH.pack(2) + b"\x91\xc0")
+        self.network.settle()
+        self.assert_refused(self.peer, "MALFORMED")
+        self.assertEqual(100, self.peer.heard(kinds.ACK)[-1]["received"])
+
+    def test_the_session_goes_on_after_a_refusal(self) -> None:
+        """Who was refused for a frame may resume: nothing that came before is asked for again."""
+        self.peer.say(kinds.EVENT)
+        self.peer.write(LENGTH.pack(0))
+        self.network.settle()
+        again = self.peer.again()
+        self.link_again(again, self.listener)
+        (linked,) = again.heard(kinds.LINKED)
+        self.assertEqual((1, True), (linked["received"], linked["resumed"]))
+
+    def test_nothing_is_read_after_a_refusal(self) -> None:
+        """Neither the rest of the chunk nor later ones, not even faults in them."""
+        self.cable.listening.held = True
+        self.peer.say(kinds.LINKED)
+        self.peer.say(kinds.EVENT)
+        self.network.settle()
+        self.peer.say(kinds.EVENT)
+        self.peer.write(LENGTH.pack(2**31))
+        self.network.settle()
+        self.assertEqual([], self.host.received)
+        self.cable.listening.held = False
+        self.network.settle()
+        self.assert_refused(self.peer, "MALFORMED")
+        self.assertEqual(1, self.listener.counters.refused.total())
+
+    def test_too_large_after_the_handshake(self) -> None:
+        """8 MiB are the limit; refused from the length alone, 2 GiB too."""
+        for length in (8 * 1024 * 1024 + 1, 2**31, 2**32 - 1):
+            peer = self.linked(self.listener)
+            frame = peer.say(kinds.EVENT)
+            peer.write(LENGTH.pack(length))
+            self.network.settle()
+            self.assert_refused(peer, "TOO_LARGE", "8388608")
+            self.assertEqual(frame.uuid, self.host.uuids[-1])
+
+    def test_a_frame_of_8_mib_is_read(self) -> None:
+        """As long as the limit."""
+        pad = 8 * 1024 * 1024
+        pad -= len(self.peer.frame(kinds.EVENT, bytes(pad)).raw) - LENGTH.size - pad
+        frame = self.peer.say(kinds.EVENT, bytes(pad))
+        self.network.settle()
+        self.assertEqual(8 * 1024 * 1024 + LENGTH.size, len(frame.raw))
+        self.assertEqual([frame.uuid], self.host.uuids)
+
+    def test_malformed_second_link(self) -> None:
+        """link and linked have their place."""
+        for kind in (kinds.LINK, kinds.LINKED):
+            peer = self.linked(self.listener)
+            peer.say(kind)
+            self.network.settle()
+            self.assert_refused(peer, "MALFORMED", kind)
+
+    def test_malformed_control_bodies(self) -> None:
+        """The bodies of link control are read strictly."""
+        for kind, body in (
+            (kinds.ACK, {}),
+            (kinds.ACK, {"received": "1"}),
+            (kinds.BYE, {"reason": 1}),
+            (kinds.BROTHERS, {"addresses": "b:1"}),
+            (kinds.REFUSED, {"code": 1}),
+        ):
+            peer = self.linked(self.listener)
+            peer.say(kind, body)
+            self.network.settle()
+            self.assert_refused(peer, "MALFORMED")
+
+    def test_nobody_else_notices(self) -> None:
+        """Another link of the same listener goes on."""
+        other = self.linked(self.listener)
+        self.peer.write(LENGTH.pack(2**31))
+        self.network.settle()
+        frame = other.say(kinds.EVENT)
+        self.network.settle()
+        self.assertEqual([frame.uuid], self.host.uuids)
+        self.assertFalse(other.ended)
+
+    def test_a_refused_from_the_peer_closes(self) -> None:
+        """It is not answered by another."""
+        self.peer.say(kinds.REFUSED, {"code": "TOO_LARGE", "message": "for me"})
+        self.network.settle()
+        self.assertTrue(self.peer.ended)
+        self.assertEqual([], self.peer.heard(kinds.REFUSED))
+        self.assertEqual([self.host.link], self.host.down)
+
+
+class LastWordsTest(ShosetTestCase):
+    """How a connection is closed."""
+
+    def test_unread_input_does_not_destroy_the_last_words(self) -> None:
+        """What the peer goes on sending is read and thrown away, until it has read why."""
+        shoset, _ = self.listen()
+        peer = RawPeer("c")
+        cable = self.joined(peer, shoset)
+        cable.listening.held = True
+        peer.write(LENGTH.pack(2**31))
+        self.network.settle()
+        peer.write(bytes(1_000_000))
+        cable.listening.held = False
+        self.network.settle()
+        self.assert_refused(peer, "TOO_LARGE")
+
+    def test_a_peer_that_does_not_go_is_cut(self) -> None:
+        """It has a moment to read the last words, not more."""
+        shoset, _ = self.listen()
+        peer = RawPeer("c")
+        cable = self.joined(peer, shoset)
+        cable.dialling.reading = False
+        peer.write(LENGTH.pack(2**31))
+        self.network.advance(LINGER - 0.01)
+        self.assertEqual(1, len(shoset.connections))
+        peer.write(b"more")
+        self.network.advance(0.01)
+        self.assertEqual(0, len(shoset.connections))
+
+    def test_a_connection_that_does_not_read_reads_again_to_close(self) -> None:
+        """The end of a peer whose frames we held up is not missed."""
+        shoset, host = self.listen()
+        peer = self.linked(shoset)
+        host.link.pause()
+        host.link.dismiss("DRAINING", "")
+        self.network.settle()
+        self.assertTrue(peer.ended)
+        self.assertEqual(frozenset(), shoset.connections)
+
+    def test_no_ack_follows_the_last_word(self) -> None:
+        """What is settled after refused is told when the session is resumed, not before."""
+        shoset, host = self.listen()
+        charge = Charge()
+        host.charge = lambda frame, link: charge
+        peer = self.linked(shoset)
+        self.network.cable.listening.held = True
+        peer.say(kinds.EVENT)
+        peer.write(LENGTH.pack(0))
+        self.network.settle()
+        charge.settle()
+        host.link.send(event(shoset))
+        self.clock.advance(0.2)
+        self.network.cable.listening.held = False
+        self.network.settle()
+        self.assert_refused(peer, "MALFORMED")
+        self.assertEqual([], peer.heard(kinds.ACK))
+        again = peer.again()
+        self.link_again(again, shoset)
+        self.assertEqual(1, again.heard(kinds.LINKED)[0]["received"])
