@@ -1,0 +1,55 @@
+"""``twistd gandalf-aggregator --config FILE``."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from gandalf.config import AggregatorConfig, ConfigurationError, load
+
+
+class Options(usage.Options):
+    """The command line."""
+
+    optParameters = [["config", "c", None, "The configuration file, as conf/aggregator.toml (required)."]]  # noqa: RUF012
+
+    def postOptions(self) -> None:
+        """A configuration is required."""
+        if not self["config"]:
+            raise usage.UsageError("--config FILE is required")
+
+
+def makeService(options: Options) -> IService:
+    """Check the configuration, and wire the service."""
+    from twisted.internet import reactor
+
+    from gandalf.aggregator.requests import SecretRefused
+    from gandalf.aggregator.service import AggregatorService
+    from gandalf.logs import LoggedService, LogOutput
+    from gandalf.network import BindFailed, credentials_of
+    from gandalf.service import ProgramService
+    from gandalf.shoset.tls import TLSError
+
+    try:
+        config = load(AggregatorConfig, Path(options["config"]), os.environ)
+        credentials = credentials_of(config.tls)
+    except (ConfigurationError, TLSError) as error:
+        raise SystemExit(str(error)) from None
+    top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
+    runner = ProgramService(reactor, expected=(BindFailed, SecretRefused))
+    runner.program = AggregatorService(
+        config,
+        credentials,
+        reactor=reactor,
+        now=time.time,
+        random=os.urandom,
+        jitter=random.random,
+        failed=runner.fail,
+    )
+    runner.setServiceParent(top)
+    return top
