@@ -51,5 +51,5 @@ def makeService(options: Options) -> IService:
         jitter=random.random,
         failed=runner.fail,
     )
-    runner.setServiceParent(top)
+    runner.setServiceParent(top)  # type: ignore[no-untyped-call]
     return top
