@@ -87,6 +87,7 @@ class AggregatorRouter:
         self._unsettled: dict[bytes, EventCharge] = {}
         self._asked: RecentMap[Link] = RecentMap(ASKED)
         self._held: list[tuple[Frame, Link, Charge]] | None = []
+        self._held_of: Counter[Link] = Counter()
         self._paused: set[Link] = set()
         self._leaving: set[Link] = set()
         self._quiet_waiters: list[Deferred[None]] = []
@@ -112,6 +113,7 @@ class AggregatorRouter:
     def open(self) -> None:
         """The logical configuration is there: the connectors' frames wait no longer (protocol.md 8)."""
         held, self._held = self._held or [], None
+        self._held_of.clear()
         for frame, origin, charge in held:
             routed = self._route(frame, origin)
             if routed is None:
@@ -143,7 +145,8 @@ class AggregatorRouter:
         assert self._held is not None
         charge = Charge()
         self._held.append((frame, origin, charge))
-        if sum(1 for _, holder, _ in self._held if holder is origin) >= HELD:
+        self._held_of[origin] += 1
+        if self._held_of[origin] >= HELD:
             self._pause(origin)
         return charge
 
@@ -153,7 +156,7 @@ class AggregatorRouter:
         message = f"the message is of tenant {frame.tenant!r}; this aggregator serves {self.tenant!r}"
         error = self._error(frame, origin, failures.WRONG_TENANT, message)
         if error is not None:
-            for link in {origin, *self._links.of_type(CLUSTER)}:
+            for link in dict.fromkeys([origin, *self._links.of_type(CLUSTER)]):
                 link.send(error)
 
     # 6.1 Event
