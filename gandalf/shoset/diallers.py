@@ -16,7 +16,7 @@ class Diallers:
     """One dialler an address. What was given is dialled for ever; what was told, as long as anyone tells it.
 
     :param jitter: a random number from 0 to 1.
-    :param topics: what a connector asks for (protocol.md 6.1).
+    :param topics: what a connector asks for (protocol.md 6.1); links opened from now on when it is changed.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Diallers:
         self._shoset = shoset
         self._connect = connect
         self._jitter = jitter
-        self._topics = topics
+        self.topics = topics
         self._given: tuple[str, ...] = ()
         self._told: dict[str, tuple[str, ...]] = {}
         self._diallers: dict[str, Dialler] = {}
@@ -85,7 +85,7 @@ class Diallers:
             self._connect,
             jitter=self._jitter,
             found=lambda addresses: self.told(address, addresses),
-            topics=self._topics,
+            topics=self.topics,
         )
         self._diallers[address] = dialler
         dialler.start()
