@@ -1,6 +1,6 @@
 """
-The configuration of the three programs: aggregator.toml, cluster.toml and connectors.toml. It is checked as a
-whole before anything starts; any key can be overridden by an environment variable. conf/*.toml tell the keys.
+The configuration of the programs: aggregator.toml, cluster.toml, connectors.toml and operator.toml. It is
+checked as a whole before anything starts; any key can be overridden by an environment variable. conf/*.toml tell the keys.
 
     config = load(AggregatorConfig, Path("conf/aggregator.toml"), os.environ)
 """
@@ -18,6 +18,7 @@ from gandalf.config.models import (
     Limits,
     ListenerLimits,
     Log,
+    OperatorConfig,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Limits",
     "ListenerLimits",
     "Log",
+    "OperatorConfig",
     "Problem",
     "checked",
     "load",

@@ -14,16 +14,17 @@ from pydantic_core import ErrorDetails
 
 from gandalf.config.errors import MASK, ConfigurationError, Problem, shown
 from gandalf.config.fields import Location, allowed_for, dotted, field_at, holder_of, is_secret, nearest
-from gandalf.config.models import AggregatorConfig, ClusterConfig, ConnectorsConfig
+from gandalf.config.models import AggregatorConfig, ClusterConfig, ConnectorsConfig, OperatorConfig
 from gandalf.config.overrides import override
 from gandalf.config.types import Context, DatabaseURI
 
-_Config = TypeVar("_Config", AggregatorConfig, ClusterConfig, ConnectorsConfig)
+_Config = TypeVar("_Config", AggregatorConfig, ClusterConfig, ConnectorsConfig, OperatorConfig)
 
 PREFIXES: dict[type[BaseModel], str] = {
     AggregatorConfig: "GANDALF_AGGREGATOR__",
     ClusterConfig: "GANDALF_CLUSTER__",
     ConnectorsConfig: "GANDALF_CONNECTOR__",
+    OperatorConfig: "GANDALF_OPERATOR__",
 }
 
 _REASONS = {
@@ -94,9 +95,7 @@ def checked(
     raise ConfigurationError(problems)
 
 
-def _problem(
-    model: type[BaseModel], detail: ErrorDetails, sources: Mapping[Location, str], file: str
-) -> Problem:
+def _problem(model: type[BaseModel], detail: ErrorDetails, sources: Mapping[Location, str], file: str) -> Problem:
     """The one place where pydantic's errors become ours."""
     location, kind = detail["loc"], detail["type"]
     field = field_at(model, location)

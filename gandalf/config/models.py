@@ -1,5 +1,5 @@
 """
-The configuration of the three programs, as it is after a file and the environment were read and checked.
+The configuration of the programs, as it is after a file and the environment were read and checked.
 
 A model is a table of the file, a field is a key; conf/*.toml tell their meaning to operators. Times are in
 ms, sizes in bytes. All are frozen. They are made by `gandalf.config.load` and `gandalf.config.checked` only.
@@ -236,3 +236,20 @@ class ConnectorsConfig(Section):
     tls: TLS | None = None
     limits: Limits
     log: Log
+
+
+class Operator(_SecretBearing):
+    """[operator]. `database_file` is checked, and read by whoever needs the control database."""
+
+    logical_name: Name = "operator"
+    tenant: Name
+    aggregators: LinkAddresses
+    api: PlainAddress = Field(default="127.0.0.1:9203", validate_default=True)
+    database_file: SecretFile = Field(default="", validate_default=True)
+
+
+class OperatorConfig(Section):
+    """operator.toml"""
+
+    operator: Operator
+    tls: TLS | None = None

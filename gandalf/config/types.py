@@ -184,13 +184,9 @@ _ADDRESS = 'host:port, IPv6 as "[::1]:9103"'
 _LINK = f"{_ADDRESS}; without [tls] on 127.0.0.0/8, ::1 or localhost only"
 _RELATIVE = "relative to the configuration file's directory"
 
-Name = Annotated[
-    str, AfterValidator(_name), allowed('1 to 128 characters: letters, digits, ".", "_" and "-"')
-]
+Name = Annotated[str, AfterValidator(_name), allowed('1 to 128 characters: letters, digits, ".", "_" and "-"')]
 PlainAddress = Annotated[Address, allowed(_ADDRESS)]
-OptionalAddress = Annotated[
-    Address | None, BeforeValidator(_none_for_empty), allowed(f'{_ADDRESS}; or "" for none')
-]
+OptionalAddress = Annotated[Address | None, BeforeValidator(_none_for_empty), allowed(f'{_ADDRESS}; or "" for none')]
 LinkAddress = Annotated[Address, AfterValidator(_protected), allowed(_LINK)]
 OptionalLinkAddress = Annotated[
     Address | None,
@@ -198,18 +194,14 @@ OptionalLinkAddress = Annotated[
     AfterValidator(_protected_or_none),
     allowed(f'{_LINK}; or "" for none'),
 ]
-AdvertisedAddress = Annotated[
-    Address, AfterValidator(_protected), allowed(f'{_LINK}; or "" for the same as listen')
-]
+AdvertisedAddress = Annotated[Address, AfterValidator(_protected), allowed(f'{_LINK}; or "" for the same as listen')]
 LinkAddresses = Annotated[
     tuple[Annotated[Address, AfterValidator(_protected)], ...],
     BeforeValidator(at_least_one),
     AfterValidator(_no_item_twice),
     allowed(f"a list of at least one address, none twice: {_LINK}"),
 ]
-File = Annotated[
-    Path, BeforeValidator(_file), allowed(f"the path of a readable file, {_RELATIVE}")
-]
+File = Annotated[Path, BeforeValidator(_file), allowed(f"the path of a readable file, {_RELATIVE}")]
 Definitions = Annotated[
     tuple[Annotated[Path, BeforeValidator(_file_or_directory)], ...],
     BeforeValidator(items),

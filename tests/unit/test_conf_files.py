@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.config import AggregatorConfig, ClusterConfig, ConnectorsConfig, load
+from gandalf.config import AggregatorConfig, ClusterConfig, ConnectorsConfig, OperatorConfig, load
 from gandalf.config.fields import allowed_for, table_of
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -20,6 +20,7 @@ FILES: dict[str, Any] = {
     "aggregator.toml": AggregatorConfig,
     "cluster.toml": ClusterConfig,
     "connectors.toml": ConnectorsConfig,
+    "operator.toml": OperatorConfig,
 }
 SECTION = re.compile(r"#?\[\[?(\w+)\]\]?")
 KEY = re.compile(r"#?(\w+) = (.+)")
@@ -108,7 +109,7 @@ class ConfFiles(SynchronousTestCase):
         directory = Path(self.mktemp())
         (directory / "secrets").mkdir(parents=True)
         (directory / "definitions").mkdir()
-        for name in ("aggregator1", "git1", "workflow1"):
+        for name in ("aggregator1", "git1", "operator", "workflow1"):
             (directory / "secrets" / name).write_text(f"the secret of {name}\n", "utf-8")
         (directory / "secrets" / "database").write_text("postgresql://g:pw@127.0.0.1/gandalf\n", "utf-8")
         for name in ("ca.pem", "cert.pem", "key.pem"):
@@ -129,6 +130,7 @@ class ConfFiles(SynchronousTestCase):
         self.assertEqual(cluster.cluster.definitions, (directory.absolute() / "definitions",))
         connectors = load(ConnectorsConfig, directory / "connectors.toml", {})
         self.assertEqual([each.logical_name for each in connectors.connectors], ["git1", "workflow1"])
+        self.assertEqual(load(OperatorConfig, directory / "operator.toml", {}).operator.logical_name, "operator")
 
     def test_they_load_with_tls(self) -> None:
         """The section [tls] that stands there as a comment can be put in force as it is."""

@@ -18,6 +18,7 @@ from gandalf.config import (
     ClusterConfig,
     ConfigurationError,
     ConnectorsConfig,
+    OperatorConfig,
     Problem,
     checked,
     load,
@@ -60,6 +61,11 @@ def cluster(**keys: object) -> dict[str, Any]:
     return {
         "cluster": {"logical_name": "cluster1", "listen": "127.0.0.1:9100", "database": URI, **keys},
     }
+
+
+def operator() -> dict[str, Any]:
+    """operator.toml with as little in it as can be."""
+    return {"operator": {"tenant": "t", "aggregators": ["127.0.0.1:9103"], "secret": SECRET}}
 
 
 def connectors(*tables: dict[str, Any]) -> dict[str, Any]:
@@ -318,7 +324,6 @@ class Aggregators(ConfigCase):
         problem = self.problem(AggregatorConfig, {**aggregator(), "limits": {"max_frame": 2048}})
         self.assertEqual(problem.key, "limits.handshake_max_frame")
 
-
     @given(st.sampled_from(KEYS), VALUES)
     def test_any_value(self, key: tuple[str, str], value: object) -> None:
         """Whatever value a key has, the configuration is taken or a ConfigurationError names that section."""
@@ -574,6 +579,7 @@ class Environment(ConfigCase):
             AggregatorConfig: aggregator,
             ClusterConfig: cluster,
             ConnectorsConfig: lambda: connectors(connector()),
+            OperatorConfig: operator,
         }
         bad = "\0"
         for model, prefix in PREFIXES.items():
