@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,13 @@ BACKLOG = 1024
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that one attempt to connect may take."""
+
+
+Listen = Callable[[Address, IProtocolFactory, str], Awaitable[IListeningPort]]
+"""Listens on an address with a factory; the last argument is the address's key in the configuration."""
+
+CertificateNames = Callable[[Any], frozenset[str] | None]
+"""The names that the certificate of a transport's peer bears; None when links are plain TCP."""
 
 
 class BindFailed(Exception):
@@ -98,7 +106,7 @@ def _ip(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
 
 
-def certificate_names(credentials: tls.Credentials | None) -> Any:
+def certificate_names(credentials: tls.Credentials | None) -> CertificateNames:
     """What a listener checks a dialler's logical name against (protocol.md 5.1); nothing on plain TCP."""
     if credentials is None:
         return lambda transport: None

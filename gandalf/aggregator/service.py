@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,18 +27,18 @@ from gandalf.aggregator.startup import Startup, retried
 from gandalf.aggregator.status import connections, status
 from gandalf.api.operations import OperationsAPI
 from gandalf.config import AggregatorConfig
-from gandalf.network import BindFailed, certificate_names, dials, limits_of, listen
+from gandalf.network import BindFailed, CertificateNames, Listen, limits_of
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import WRONG_TENANT
 from gandalf.routing.link import AGGREGATOR, CLUSTER
+from gandalf.shoset.dialler import Connect
 from gandalf.shoset.diallers import Diallers
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.session import Kept
 from gandalf.shoset.settings import Identity
-from gandalf.shoset.tls import Credentials
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
 from gandalf.wire.kinds import HEARTBEAT
@@ -53,7 +54,12 @@ MAJOR, MINOR = 1, 0
 class AggregatorService:
     """One instance of a tenant's aggregator; implements :class:`gandalf.shoset.host.Host`.
 
-    :param reactor: network, time and threads.
+    :param clock: time for every timer and interval.
+    :param connect: dials a cluster member.
+    :param listen: listens for connectors on an address of the configuration.
+    :param listen_http: listens for clients of the API.
+    :param certificate_names: the names that a connector's certificate bears (protocol.md 5.1).
+    :param database: where the tenant's database is kept open.
     :param now: seconds since the epoch.
     :param random: as ``os.urandom``.
     :param jitter: a random number from 0 to 1.
@@ -65,21 +71,24 @@ class AggregatorService:
     def __init__(
         self,
         config: AggregatorConfig,
-        credentials: Credentials | None,
         *,
-        reactor: Any,
+        clock: IReactorTime,
+        connect: Connect,
+        listen: Listen,
+        listen_http: Listen,
+        certificate_names: CertificateNames,
+        database: TenantDatabase,
         now: Callable[[], float],
         random: Callable[[int], bytes],
         jitter: Callable[[], float],
         failed: Callable[[Exception], None],
     ) -> None:
         self.config = config
-        self.clock = reactor
-        self.started = reactor.seconds()
+        self.clock = clock
+        self.started = clock.seconds()
         own = config.aggregator
         self._max_timeout = own.max_timeout / 1000
-        self._credentials = credentials
-        self._reactor = reactor
+        self._listen, self._listen_http = listen, listen_http
         self._failed = failed
         self._jitter = jitter
         self._named = ""
@@ -92,25 +101,25 @@ class AggregatorService:
             Identity(own.logical_name, AGGREGATOR, own.tenant, random(16), str(own.advertise)),
             limits,
             self,
-            clock=reactor,
+            clock=clock,
             now=now,
             random=random,
             max_timeout=self._max_timeout,
-            certificate_names=certificate_names(credentials),
+            certificate_names=certificate_names,
         )
         self.router = AggregatorRouter(
             own.tenant,
             self.shoset.registry,
             self.shoset.frame,
-            clock=reactor,
+            clock=clock,
             now=now,
             max_timeout=self._max_timeout,
             duplicate_window=limits.duplicate_window,
             database=self._database_named,
         )
-        self.diallers = Diallers(self.shoset, dials(reactor, credentials), jitter=jitter)
-        self.database = TenantDatabase(reactor)
-        self.startup = Startup(self, reactor, fatal=(BindFailed, SecretRefused), jitter=jitter)
+        self.diallers = Diallers(self.shoset, connect, jitter=jitter)
+        self.database = database
+        self.startup = Startup(self, clock, fatal=(BindFailed, SecretRefused), jitter=jitter)
         self._requests = ClusterRequests(
             self.router.own,
             lambda: self.shoset.registry.of_type(CLUSTER),
@@ -118,7 +127,7 @@ class AggregatorService:
             self._max_timeout,
         )
         self._heartbeat = LoopingCall(self._send_heartbeat)
-        self._heartbeat.clock = reactor
+        self._heartbeat.clock = clock
         self._api = OperationsAPI(self)
 
     # Start and end.
@@ -153,7 +162,7 @@ class AggregatorService:
                 link.say_bye("DRAINING", "this instance stops; use its brothers")
         quiet = router.quiet()
         quiet.addTimeout(self.config.aggregator.drain_timeout / 1000, self.clock)
-        with suppress(TimeoutError):
+        with suppress(defer.TimeoutError):
             await quiet
         self.log.info(
             "drained: {finished} of {pending} pending commands and {safe} of {unsettled} events finished;"
@@ -189,10 +198,8 @@ class AggregatorService:
         if not self._ports:
             own, api = self.config.aggregator, self.config.api
             site = Site(self._api.resource())
-            self._ports.append(await listen(self._reactor, api.listen, site, None, "api.listen"))
-            self._ports.append(
-                await listen(self._reactor, own.listen, self.shoset, self._credentials, "aggregator.listen")
-            )
+            self._ports.append(await self._listen_http(api.listen, site, "api.listen"))
+            self._ports.append(await self._listen(own.listen, self.shoset, "aggregator.listen"))
             self.diallers.start(str(address) for address in own.cluster)
         await self._linked
 

@@ -28,10 +28,11 @@ def makeService(options: Options) -> IService:
     """Check the configuration, and wire the service."""
     from twisted.internet import reactor
 
+    from gandalf.aggregator.database import TenantDatabase
     from gandalf.aggregator.requests import SecretRefused
     from gandalf.aggregator.service import AggregatorService
     from gandalf.logs import LoggedService, LogOutput
-    from gandalf.network import BindFailed, credentials_of
+    from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
     from gandalf.service import ProgramService
     from gandalf.shoset.tls import TLSError
 
@@ -44,8 +45,12 @@ def makeService(options: Options) -> IService:
     runner = ProgramService(reactor, expected=(BindFailed, SecretRefused))
     runner.program = AggregatorService(
         config,
-        credentials,
-        reactor=reactor,
+        clock=reactor,
+        connect=dials(reactor, credentials),
+        listen=lambda address, factory, key: listen(reactor, address, factory, credentials, key),
+        listen_http=lambda address, factory, key: listen(reactor, address, factory, None, key),
+        certificate_names=certificate_names(credentials),
+        database=TenantDatabase(reactor),
         now=time.time,
         random=os.urandom,
         jitter=random.random,

@@ -1,0 +1,417 @@
+"""The aggregator between connectors and a cluster member, all in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from gandalf.aggregator.requests import SecretRefused
+from gandalf.aggregator.service import AggregatorService
+from gandalf.aggregator.startup import Step
+from gandalf.config import Address, AggregatorConfig, checked
+from gandalf.network import BindFailed
+from gandalf.shoset.factory import ShosetFactory
+from gandalf.shoset.link import ShosetLink
+from gandalf.shoset.testing import FakeHost, FakeNetwork, fake_dialler, fake_shoset, unique
+from gandalf.store.errors import DatabaseUnavailable
+from gandalf.wire.body import unpack_body
+from gandalf.wire.envelope import Frame
+
+SECRET = "a secret of sufficient length"
+LISTEN, API, MEMBER, PEER = "127.0.0.1:9103", "127.0.0.1:9203", "127.0.0.1:9100", "127.0.0.1:9101"
+
+
+@implementer(IListeningPort)
+class FakePort:
+    """A port that can be closed."""
+
+    def __init__(self, network: FakeNetwork, address: str) -> None:
+        self._network, self._address = network, address
+
+    def startListening(self) -> None:
+        """It listens from the start."""
+
+    def stopListening(self) -> Deferred[None]:
+        """Nobody is accepted any more."""
+        del self._network.listeners[self._address]
+        return succeed(None)
+
+    def getHost(self) -> Any:
+        """Not asked."""
+        raise AssertionError
+
+
+class FakeDatabase:
+    """Stands for the tenant's database; remembers which was used."""
+
+    def __init__(self) -> None:
+        self.used: list[str] = []
+        self.failures: list[Exception] = []
+        self.closed = False
+
+    async def use(self, dsn: str) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.used.append(dsn)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Member:
+    """A cluster member: a real shoset whose host answers what start-up asks."""
+
+    def __init__(self, network: FakeNetwork, address: str) -> None:
+        self.host = FakeHost()
+        self.shoset, _ = fake_shoset(network, "cl", logical_name="cluster1", tenant="gandalf", host=self.host)
+        network.listeners[address] = self.shoset
+        self.validation: dict[str, object] = {"payload": "true"}
+        self.answers: dict[str, str] = {
+            "PIVOT_CONFIGURATION": "{}",
+            "LOGICAL_CONFIGURATION": "{}",
+            "CONFIGURATION_DATABASE": json.dumps({"tenant": "acme", "dsn": "postgresql://acme@db/acme"}),
+        }
+        self.mute: set[str] = set()
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.host.charge = self._received
+
+    @property
+    def link(self) -> ShosetLink:
+        """The aggregator's link."""
+        return self.host.link
+
+    def kinds(self) -> list[str]:
+        """The kinds of all that was received."""
+        return [frame.kind for frame, _ in self.host.received]
+
+    def bodies(self, kind: str) -> list[dict[str, Any]]:
+        """The bodies of what was received of one kind."""
+        return [unpack_body(frame.body) for frame, _ in self.host.received if frame.kind == kind]
+
+    def send(self, kind: str, body: dict[str, object], **envelope: Any) -> Frame:
+        """Send a frame of the aggregator's tenant."""
+        frame = self.shoset.frame(kind, body, tenant="acme", **envelope)
+        self.link.send(frame)
+        return frame
+
+    def _received(self, frame: Frame, link: ShosetLink) -> None:
+        body = unpack_body(frame.body)
+        command = body.get("command", "")
+        if frame.reference is not None or command in self.mute:
+            return
+        if frame.kind == "secret":
+            self._reply(frame, link, command, self.validation)
+        elif command in self.answers:
+            self.requests.append((command, body))
+            self._reply(frame, link, command, {"payload": self.answers[command]})
+
+    def _reply(self, frame: Frame, link: ShosetLink, command: str, more: dict[str, object]) -> None:
+        body = {"command": f"{command}_REPLY", **more}
+        link.send(self.shoset.frame(frame.kind, body, tenant="acme", reference=frame.uuid, target=frame.target))
+
+
+class AggregatorTests(SynchronousTestCase):
+    """One instance; the member answers as it is told."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.network = FakeNetwork(self.clock)
+        self.member = Member(self.network, MEMBER)
+        self.database = FakeDatabase()
+        self.failed: list[Exception] = []
+        self.taken: set[str] = set()
+        self.aggregator = self.make()
+
+    def make(self) -> AggregatorService:
+        """An aggregator that has not started."""
+        config = checked(
+            AggregatorConfig,
+            {
+                "aggregator": {
+                    "logical_name": "aggregator1",
+                    "tenant": "acme",
+                    "listen": LISTEN,
+                    "cluster": [MEMBER],
+                    "secret": SECRET,
+                },
+                "api": {"listen": API},
+            },
+            Path("/"),
+            source="test",
+            environment={},
+        )
+
+        async def listen(address: Address, factory: IProtocolFactory, key: str) -> IListeningPort:
+            if str(address) in self.taken:
+                raise BindFailed(f"{key} = {address}: cannot listen there")
+            self.network.listeners[str(address)] = factory  # type: ignore[assignment]
+            return FakePort(self.network, str(address))
+
+        return AggregatorService(
+            config,
+            clock=self.clock,
+            connect=self.network.connect,
+            listen=listen,
+            listen_http=listen,
+            certificate_names=lambda transport: None,
+            database=self.database,  # type: ignore[arg-type]
+            now=self.clock.seconds,
+            random=unique,
+            jitter=lambda: 0.0,
+            failed=self.failed.append,
+        )
+
+    def start(self) -> Deferred[None]:
+        """Start, and let happen what happens at once."""
+        starting = ensureDeferred(self.aggregator.start())
+        self.network.settle()
+        return starting
+
+    def step(self, name: str) -> Step:
+        """One step of the start-up."""
+        return next(step for step in self.aggregator.startup.steps if step.name == name)
+
+    def connector(self, name: str = "git1", tenant: str = "acme") -> tuple[ShosetFactory, FakeHost, ShosetLink]:
+        """A connector that dials the aggregator."""
+        shoset, host = fake_shoset(self.network, "c", logical_name=name, tenant=tenant)
+        dialler = fake_dialler(self.network, shoset, LISTEN)
+        dialler.start()
+        self.addCleanup(dialler.stop)
+        self.network.settle()
+        return shoset, host, dialler.link
+
+    def validate(self, shoset: ShosetFactory, link: ShosetLink) -> None:
+        """Prove the connector's secret."""
+        link.send(shoset.frame("secret", {"command": "VALIDATION", "context": {}}))
+        self.network.settle()
+        link.validated = True
+        self.network.settle()
+
+    # Starting.
+
+    def test_it_becomes_ready(self) -> None:
+        """Secret, pivot, logical configuration, database: asked in this order, each once."""
+        self.successResultOf(self.start())
+        self.assertTrue(self.aggregator.status()["ready"])
+        self.assertEqual(self.aggregator.status()["state"], "ready")
+        commands = [command for command, _ in self.member.requests]
+        self.assertEqual(commands, ["PIVOT_CONFIGURATION", "LOGICAL_CONFIGURATION", "CONFIGURATION_DATABASE"])
+        (secret,) = self.member.bodies("secret")
+        context = secret["context"]
+        self.assertEqual(context.pop("instance"), self.aggregator.shoset.identity.instance)
+        self.assertEqual(
+            context,
+            {
+                "component_type": "aggregator",
+                "logical_name": "aggregator1",
+                "bind_address": LISTEN,
+                "secret": SECRET,
+            },
+        )
+        self.assertEqual(self.database.used, ["postgresql://acme@db/acme"])
+
+    def test_nothing_secret_is_shown(self) -> None:
+        """Neither the secret nor the database's address is in what an operator is shown."""
+        self.successResultOf(self.start())
+        shown = json.dumps([self.aggregator.status(), self.aggregator.connections()])
+        self.assertNotIn(SECRET, shown)
+        self.assertNotIn("postgresql", shown)
+
+    def test_it_waits_for_the_cluster(self) -> None:
+        """Without a member it goes on dialling, and shows what the trouble is."""
+        del self.network.listeners[MEMBER]
+        starting = self.start()
+        self.assertNoResult(starting)
+        status = self.aggregator.status()
+        self.assertEqual(status["state"], "starting: communication")
+        self.assertIn("ConnectionRefused", status["cluster"][0]["trouble"])
+        self.network.listeners[MEMBER] = self.member.shoset
+        self.network.advance(1)
+        self.successResultOf(starting)
+
+    def test_a_refused_secret_ends_it(self) -> None:
+        """The cluster's reason comes out of the start."""
+        self.member.validation = {"payload": "false", "context": {"reason": "revoked"}}
+        failure = self.failureResultOf(self.start(), SecretRefused)
+        self.assertIn("revoked", str(failure.value))
+        self.assertEqual(self.step("secret").state, "failed")
+
+    def test_a_secret_refused_later_ends_it_as_well(self) -> None:
+        """A member that comes back and no longer accepts the secret: the process is told to end."""
+        self.successResultOf(self.start())
+        self.member.validation = {"payload": "false", "context": {"reason": "revoked"}}
+        self.member.shoset.identity = self.member.shoset.identity.__class__("cluster1", "cl", "gandalf", unique(), "")
+        self.member.shoset.forget(self.member.link)
+        self.network.cables[0].cut()
+        self.network.advance(1)
+        self.assertEqual([type(error) for error in self.failed], [SecretRefused])
+
+    def test_a_member_that_cannot_say_is_asked_again(self) -> None:
+        """An error in the reply, nonsense, no reply at all: the start goes on trying."""
+        self.member.validation = {"payload": "maybe"}
+        starting = self.start()
+        self.member.validation = {"context": {"error": {"code": "UNAVAILABLE", "message": "no database"}}}
+        self.network.advance(0.1)
+        self.member.mute.add("VALIDATION")
+        self.network.advance(0.2)
+        self.assertNoResult(starting)
+        self.member.mute.clear()
+        self.member.validation = {"payload": "true"}
+        self.network.advance(11)
+        self.successResultOf(starting)
+
+    def test_a_request_that_fails_is_made_again(self) -> None:
+        """The step shows the cluster's reason meanwhile."""
+        self.member.answers["PIVOT_CONFIGURATION"] = "no JSON"
+        starting = self.start()
+        self.assertIn("PIVOT_CONFIGURATION is not JSON", self.step("logical configuration").trouble)
+        self.member.answers["PIVOT_CONFIGURATION"] = "{}"
+        self.member.answers["CONFIGURATION_DATABASE"] = '{"tenant": "acme"}'
+        self.network.advance(0.1)
+        self.assertIn("has no dsn", self.step("database").trouble)
+        self.member.answers["CONFIGURATION_DATABASE"] = '{"dsn": "postgresql://b"}'
+        self.database.failures.append(DatabaseUnavailable("not there"))
+        self.network.advance(0.1)
+        self.assertEqual(self.step("database").trouble, "not there")
+        self.network.advance(0.2)
+        self.successResultOf(starting)
+        self.assertEqual(self.database.used, ["postgresql://b"])
+
+    def test_a_taken_address_ends_it(self) -> None:
+        """Either address: the error names the key."""
+        for address, key in ((LISTEN, "aggregator.listen"), (API, "api.listen")):
+            self.taken = {address}
+            self.aggregator = self.make()
+            failure = self.failureResultOf(self.start(), BindFailed)
+            self.assertIn(key, str(failure.value))
+
+    # While it runs.
+
+    def test_connectors_wait_for_the_logical_configuration(self) -> None:
+        """They may link and prove their secret before; an event of theirs goes on when it is there."""
+        self.member.mute.add("LOGICAL_CONFIGURATION")
+        self.start()
+        shoset, _, link = self.connector()
+        self.validate(shoset, link)
+        link.send(shoset.frame("evt", {"topic": "a", "event": "X"}))
+        self.network.settle()
+        self.assertNotIn("evt", self.member.kinds())
+        self.member.mute.clear()
+        self.network.advance(11)
+        self.assertIn("evt", self.member.kinds())
+
+    def test_a_connector_of_another_tenant_is_not_let_in(self) -> None:
+        """WRONG_TENANT when it links."""
+        self.successResultOf(self.start())
+        _, host, link = self.connector(tenant="other")
+        self.assertEqual((host.up, link.connected), ([], False))
+        self.assertEqual(self.aggregator.status()["connections"]["refused"], {"WRONG_TENANT": 1})
+
+    def test_own_heartbeat_every_minute(self) -> None:
+        """One at once, then one a minute, to every member."""
+        self.successResultOf(self.start())
+        self.network.advance(125)
+        heartbeats = self.member.bodies("heartbeat")
+        self.assertEqual(len(heartbeats), 3)
+        self.assertEqual(
+            heartbeats[0]["context"],
+            {"component_type": "aggregator", "logical_name": "aggregator1", "bind_address": LISTEN},
+        )
+
+    def test_brothers(self) -> None:
+        """A member's peers are dialled; our own brothers are passed on to connectors."""
+        self.successResultOf(self.start())
+        peer = Member(self.network, PEER)
+        _, host, _ = self.connector()
+        self.member.shoset.tell_brothers(self.member.link, "cluster1", (PEER,))
+        self.member.shoset.tell_brothers(self.member.link, "aggregator1", (LISTEN, "127.0.0.1:9104"))
+        self.network.settle()
+        self.assertTrue(peer.link.connected)
+        self.assertEqual(peer.kinds()[0], "secret")
+        self.assertEqual([told.addresses for told, _ in host.brothers], [("127.0.0.1:9104",)])
+        self.assertEqual(self.aggregator.status()["brothers"], ["127.0.0.1:9104"])
+
+    def test_the_database_is_changed_while_it_runs(self) -> None:
+        """Unasked, as when credentials are rotated; tried again when it fails; nonsense changes nothing."""
+        self.successResultOf(self.start())
+        self.database.failures.append(DatabaseUnavailable("not yet"))
+        for payload in ("nonsense", '{"dsn": "postgresql://rotated"}'):
+            self.member.send("configurationDatabase", {"command": "CONFIGURATION_DATABASE_REPLY", "payload": payload})
+            self.network.settle()
+        self.network.advance(0.1)
+        self.assertEqual(self.database.used[1:], ["postgresql://rotated"])
+
+    def test_links_are_shown(self) -> None:
+        """Both links with their sessions and counters; a broken one as broken."""
+        self.successResultOf(self.start())
+        shoset, _, link = self.connector()
+        self.validate(shoset, link)
+        shown = {entry["logical_name"]: entry for entry in self.aggregator.connections()}
+        self.assertEqual(set(shown), {"cluster1", "git1"})
+        self.assertEqual((shown["git1"]["state"], shown["git1"]["validated"]), ("established", True))
+        self.assertEqual(shown["git1"]["session"], link.session.hex())
+        self.network.cable.cut()
+        shown = {entry["logical_name"]: entry for entry in self.aggregator.connections()}
+        self.assertEqual(shown["git1"]["state"], "broken")
+
+    def test_errors_are_shown(self) -> None:
+        """The latest error events with their reasons."""
+        self.successResultOf(self.start())
+        self.member.send("cmd", {"command": "A"}, target="nobody")
+        self.network.settle()
+        (error,) = self.aggregator.status()["recent_errors"]
+        self.assertEqual((error["code"], error["target"], error["origin"]), ("NO_ROUTE", "nobody", "cluster1"))
+
+    # Ending.
+
+    def test_draining_finishes_what_is_pending(self) -> None:
+        """Bye at once, new links refused; it ends when the command is answered, and leaves no timer."""
+        self.successResultOf(self.start())
+        shoset, host, link = self.connector()
+        self.validate(shoset, link)
+        link.send(shoset.frame("cmd", {"command": "A"}))
+        self.network.settle()
+        (command,) = [frame for frame, _ in self.member.host.received if frame.kind == "cmd"]
+        draining = ensureDeferred(self.aggregator.drain())
+        self.network.settle()
+        self.assertEqual(host.leaving, [link])
+        self.assertNoResult(draining)
+        _, late, _ = self.connector("late1")
+        self.assertEqual(late.up, [])
+        self.member.send("evt", {"topic": "A", "event": "TAKEN"}, reference=command.uuid, target="git1")
+        self.network.settle()
+        self.network.advance(3)
+        self.successResultOf(draining)
+        self.assertTrue(self.database.closed)
+        self.assertNotIn(LISTEN, self.network.listeners)
+
+    def test_draining_gives_up_at_its_limit(self) -> None:
+        """An event that no member acknowledges does not hold it for ever."""
+        self.successResultOf(self.start())
+        shoset, _, link = self.connector()
+        self.validate(shoset, link)
+        self.network.cables[0].dialling.severed = True
+        link.send(shoset.frame("evt", {"topic": "a", "event": "X"}))
+        self.network.settle()
+        self.assertEqual(self.aggregator.status()["pending"]["unacknowledged events"], 1)
+        draining = ensureDeferred(self.aggregator.drain())
+        self.network.advance(9.9)
+        self.assertNoResult(draining)
+        self.network.advance(5)
+        self.successResultOf(draining)
+
+    def test_no_timer_is_left_behind(self) -> None:
+        """After the end of both sides nothing is scheduled."""
+        self.successResultOf(self.start())
+        draining = ensureDeferred(self.aggregator.drain())
+        self.network.advance(3)
+        self.successResultOf(draining)
+        self.member.shoset.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
