@@ -26,7 +26,7 @@ from pydantic import (
 
 from .errors import StoreError
 
-_SUFFIXES = (".yaml", ".yml", ".toml", ".json")
+SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 
 
 class InvalidDefinition(StoreError):
@@ -212,7 +212,7 @@ def load_definitions(path: Path) -> Definitions:
     """
     if not path.is_dir():
         return _load(path)
-    parts = [_load(file) for file in sorted(path.iterdir()) if file.suffix in _SUFFIXES]
+    parts = [_load(file) for file in sorted(path.iterdir()) if file.suffix in SUFFIXES]
     return Definitions(
         pivots=[pivot for part in parts for pivot in part.pivots],
         productconnectors=[connector for part in parts for connector in part.productconnectors],

@@ -42,9 +42,9 @@ def load(directory: Path) -> dict[str, Workflow]:
     loaded: dict[str, Loaded] = {}
     for path in sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml")):
         try:
-            workflow = parse(_read(path))
-        except InvalidPayload as error:
-            problems.extend((path, problem) for problem in error.problems)
+            workflow = read(path)
+        except WorkflowErrors as error:
+            problems.extend(error.problems)
             continue
         if workflow.name in loaded:
             other = loaded[workflow.name].path.name
@@ -55,7 +55,15 @@ def load(directory: Path) -> dict[str, Workflow]:
     return {name: one.workflow for name, one in loaded.items()}
 
 
-def _read(path: Path) -> object:
+def read(path: Path) -> Workflow:
+    """The workflow of one file. Raises `WorkflowErrors` with every problem of it, OSError."""
+    try:
+        return parse(_content(path))
+    except InvalidPayload as error:
+        raise WorkflowErrors([(path, problem) for problem in error.problems]) from None
+
+
+def _content(path: Path) -> object:
     if path.stat().st_size > MAX_BYTES:
         raise InvalidPayload([Problem("the file", f"must be no longer than {MAX_BYTES} bytes")])
     try:
