@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -145,6 +146,8 @@ class Runtime:
         self._heartbeat.clock = reactor
         self._relinking: IDelayedCall | None = None
         self._stopping: Deferred[None] | None = None
+        self._deadline = math.inf
+        self._awaited: Deferred[None] | None = None
         self._when_stopped: list[Promise[None]] = []
 
     # Start and end.
@@ -164,11 +167,16 @@ class Runtime:
         self._tell_first()
         return first
 
-    def stop(self) -> Promise[None]:
+    def stop(self, within: float | None = None) -> Promise[None]:
         """End in good order: take no more commands, let those at work finish and events be acknowledged, for
-        `drain_timeout` at most; then say `bye`. What is not finished then fails with `CANCELLED`."""
+        `within` seconds (by default the account's `drain_timeout`) at most; then say `bye`. What is not
+        finished then fails with `CANCELLED`. Asked again, the shorter time counts."""
         promise = self._loop.promise()
         self._when_stopped.append(promise)
+        deadline = self._reactor.seconds() + (self.account.drain_timeout if within is None else within)
+        self._deadline = min(self._deadline, deadline)
+        if self._awaited is not None:
+            self._awaited.cancel()
         if self._stopping is None:
             self._stopping = ensureDeferred(self._stop())
             self._stopping.addErrback(lambda failure: self.log.failure("stopping failed", failure))
@@ -405,14 +413,13 @@ class Runtime:
 
     async def _stop(self) -> None:
         self.state = "stopping"
-        deadline = self._reactor.seconds() + self.account.drain_timeout
         if self._beside is not None and self._beside.running:
             await maybeDeferred(self._beside.stopService)
         self.receiver.close()
-        if not await self._by(deadline, self.receiver.idle()):
+        if not await self._in_time(self.receiver.idle):
             self.receiver.cancel()
-            deadline += LAST_WORDS
-        await self._by(deadline, self.emitter.idle())
+            self._deadline += LAST_WORDS
+        await self._in_time(self.emitter.idle)
         self.diallers.stop()
         if self._relinking is not None:
             self._relinking.cancel()
@@ -433,14 +440,20 @@ class Runtime:
         self._first = []
         self._stopped()
 
-    async def _by(self, deadline: float, done: Deferred[None]) -> bool:
-        """Wait for `done` until `deadline`; whether it is."""
-        done.addTimeout(max(deadline - self._reactor.seconds(), 0), self._reactor)
-        try:
-            await done
-        except TimeoutError:
-            return False
-        return True
+    async def _in_time(self, idle: Callable[[], Deferred[None]]) -> bool:
+        """Wait for `idle` until the deadline, which may come nearer; whether it was in time."""
+        while True:
+            self._awaited = idle()
+            self._awaited.addTimeout(max(self._deadline - self._reactor.seconds(), 0), self._reactor)
+            try:
+                await self._awaited
+            except TimeoutError:
+                return False
+            except CancelledError:
+                continue
+            finally:
+                self._awaited = None
+            return True
 
     def _tell_stopped(self) -> None:
         waiting, self._when_stopped = self._when_stopped, []
