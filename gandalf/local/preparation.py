@@ -12,7 +12,7 @@ from collections.abc import Callable
 import psycopg2
 
 from gandalf.local.errors import LocalError
-from gandalf.local.places import Places, write_private
+from gandalf.local.places import write_private
 from gandalf.local.plan import OPERATOR, Component, Plan
 from gandalf.local.waiting import until
 from gandalf.store import embedded, secrets, seed, tenants
@@ -67,7 +67,7 @@ def _make_tenant(plan: Plan, control: str, now: int) -> None:
     try:
         logins = tenants.create_tenant(control, plan.tenant, now=now)
     except Conflict:
-        if _credentials_kept(places, plan):
+        if credentials_kept(plan):
             return
         with transaction(control, "local network") as connection:
             own = tenants.tenant_dsn_txn(connection, plan.tenant, control)
@@ -82,8 +82,9 @@ def _make_tenant(plan: Plan, control: str, now: int) -> None:
     write_private(places.credentials, json.dumps(content, indent=2) + "\n")
 
 
-def _credentials_kept(places: Places, plan: Plan) -> bool:
+def credentials_kept(plan: Plan) -> bool:
     """Whether there is a log-in of this tenant; its address is brought up to date."""
+    places = plan.places
     try:
         content = json.loads(places.credentials.read_text())
     except (OSError, ValueError):
