@@ -38,6 +38,7 @@ clean: stop
 	find gandalf tests twisted -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
+# editable_mode=compat puts the checkout itself on Python's path, where twistd finds twisted/plugins.
 $(VENV)/installed-%: setup.cfg pyproject.toml
 	@if ! "$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null; then \
 		echo "Python 3.11 or later is needed, with venv (Debian, Ubuntu: apt install python3-venv);" \
@@ -46,6 +47,6 @@ $(VENV)/installed-%: setup.cfg pyproject.toml
 	@test -e $(VENV)/place || "$(PYTHON)" -m venv --clear $(VENV)
 	@rm -f $(VENV)/place
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-		--root-user-action=ignore --editable '.[$*]'
+		--root-user-action=ignore --config-settings editable_mode=compat --editable '.[$*]'
 	@printf '%s\n' "$(CURDIR)" >$(VENV)/place
 	@touch $@
