@@ -1,0 +1,1 @@
+"""A cluster member (protocol.md 9): stateless over PostgreSQL; several share one control database."""

@@ -1,0 +1,73 @@
+"""``configurationDatabase``: the databases of tenants (protocol.md 4 and 6.4b)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from gandalf.cluster.requests import INVALID, NOT_AUTHORISED, Answer, Handlers, Request, RequestFailed
+from gandalf.cluster.validation import AGGREGATOR
+from gandalf.store import secrets, tenants
+from gandalf.store.database import Database
+from gandalf.store.errors import StoreError
+from gandalf.store.seed import CONTROL_TENANT
+from gandalf.wire.kinds import CONFIGURATION_DATABASE
+
+
+class Databases:
+    """Hands out a tenant's database to its aggregator, and makes new tenants.
+
+    :param created: told of a tenant that is new.
+    :param now: seconds since the epoch.
+    """
+
+    log = Logger()
+
+    def __init__(self, control: Database, now: Callable[[], float], created: Callable[[str], None]) -> None:
+        self._control = control
+        self._now = now
+        self._created = created
+
+    @property
+    def handlers(self) -> Handlers:
+        """What is answered here."""
+        return {CONFIGURATION_DATABASE: {"CONFIGURATION_DATABASE": self.database, "CREATE_DATABASE": self.create}}
+
+    async def database(self, request: Request) -> Answer:
+        """The database of the aggregator's tenant, with its password."""
+        _aggregator_only(request)
+        dsn = await self._control.run(
+            "address of a tenant's database", tenants.tenant_dsn_txn, request.tenant, self._control.dsn
+        )
+        return Answer(json.dumps({"tenant": request.tenant, "dsn": dsn}))
+
+    async def create(self, request: Request) -> Answer:
+        """A new tenant, the logins of its administrators, and a secret for its aggregator."""
+        _aggregator_only(request)
+        if request.tenant != CONTROL_TENANT:
+            raise RequestFailed(
+                NOT_AUTHORISED, f"only an aggregator of the tenant {CONTROL_TENANT!r} may create tenants"
+            )
+        if not request.payload:
+            raise RequestFailed(INVALID, "payload: must be the name of the new tenant")
+        name, now = request.payload, int(self._now() * 1000)
+        logins = await self._control.call("create a tenant", tenants.create_tenant, self._control.dsn, name, now=now)
+        aggregator = request.text("logical_name", default=name)
+        told: dict[str, object] = {"Login": list(logins.login), "Password": list(logins.password)}
+        try:
+            told["Secret"] = await self._control.run(
+                "make a secret", secrets.create_txn, AGGREGATOR, aggregator, name, now=now
+            )
+        except StoreError as error:
+            # The logins cannot be had again; a secret can be made at any time.
+            self.log.error("no secret was made for {name}: {reason}", name=aggregator, reason=str(error))
+        self.log.info("tenant {tenant} was created; its aggregator is to be {name}", tenant=name, name=aggregator)
+        self._created(name)
+        return Answer(json.dumps(told))
+
+
+def _aggregator_only(request: Request) -> None:
+    if request.target:
+        raise RequestFailed(NOT_AUTHORISED, f"{request.command} is between the cluster and the aggregator only")

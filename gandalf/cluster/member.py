@@ -1,0 +1,313 @@
+"""A cluster member as a program: wires the rules to the shoset and the database, starts and ends (protocol.md 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from gandalf.api.operations import OperationsAPI
+from gandalf.cluster.brothers import INTERVAL, Brothers
+from gandalf.cluster.configurations import Configurations
+from gandalf.cluster.databases import Databases
+from gandalf.cluster.directory import Directory
+from gandalf.cluster.presence import Presence
+from gandalf.cluster.requests import Requests
+from gandalf.cluster.resolution import Resolver
+from gandalf.cluster.router import ClusterRouter
+from gandalf.cluster.status import connections, status
+from gandalf.cluster.tenants import POOL_SIZE, Tenants
+from gandalf.cluster.validation import Validation
+from gandalf.config import ClusterConfig
+from gandalf.network import certificate_names, limits_of, listen
+from gandalf.retry import retried
+from gandalf.routing.charge import Charge
+from gandalf.routing.failures import WRONG_TENANT
+from gandalf.routing.link import CLUSTER, Link
+from gandalf.shoset.factory import ShosetFactory
+from gandalf.shoset.host import Refusal
+from gandalf.shoset.link import ShosetLink
+from gandalf.shoset.session import Kept
+from gandalf.shoset.settings import Identity
+from gandalf.shoset.tls import Credentials
+from gandalf.store.database import Database
+from gandalf.store.defaults import Defaults
+from gandalf.store.errors import DatabaseUnavailable, StoreError
+from gandalf.store.seed import CONTROL_TENANT
+from gandalf.store.speakers import speakers_txn
+from gandalf.store.tenants import bootstrap, control_dsn
+from gandalf.wire.control import BrothersBody, LinkBody
+from gandalf.wire.envelope import Frame
+
+UPKEEP: Final = 10.0
+"""Seconds between two looks at what may have been changed by others: tenants, components; and at who is absent."""
+
+FAREWELL: Final = 2.0
+"""Seconds that saying good-bye to the other members may take."""
+
+
+class ClusterMember:
+    """One member of the cluster; implements :class:`gandalf.shoset.host.Host`.
+
+    :param defaults: the definitions that every tenant can have.
+    :param reactor: network, time and threads.
+    :param now: seconds since the epoch.
+    :param random: as ``os.urandom``.
+    :param jitter: a random number from 0 to 1.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        credentials: Credentials | None,
+        defaults: Defaults,
+        *,
+        reactor: Any,
+        now: Callable[[], float],
+        random: Callable[[int], bytes],
+        jitter: Callable[[], float],
+    ) -> None:
+        self.config = config
+        self.clock = reactor
+        self.started = reactor.seconds()
+        self.state = "starting"
+        self.trouble = ""
+        """Why it is not all as it should be at the moment, for the operator."""
+        own = config.cluster
+        self._credentials = credentials
+        self._reactor = reactor
+        self._now = now
+        self._jitter = jitter
+        self._admin = own.database.get_secret_value()
+        self._ports: list[IListeningPort] = []
+        limits = limits_of(config.limits)
+        max_timeout = own.max_timeout / 1000
+        self.shoset = ShosetFactory(
+            Identity(own.logical_name, CLUSTER, CONTROL_TENANT, random(16), str(own.advertise)),
+            limits,
+            self,
+            clock=reactor,
+            now=now,
+            random=random,
+            max_timeout=max_timeout,
+            certificate_names=certificate_names(credentials),
+        )
+        self.control = Database(control_dsn(self._admin), reactor=reactor)
+        self.tenants = Tenants(
+            self.control,
+            reactor,
+            lambda tenant, hold: self.router.hold(tenant, hold),
+            open_database=lambda dsn: Database(dsn, reactor=reactor, pool_size=POOL_SIZE),
+        )
+        self.presence = Presence(reactor.seconds)
+        self.directory = Directory(
+            lambda tenant: self.tenants.get(tenant).database.run("components by pivot", speakers_txn), reactor
+        )
+        self.validation = Validation(self.control, self.presence, now, self._validated)
+        configurations = Configurations(
+            lambda tenant: self.tenants.get(tenant).database, defaults, self.directory.saved, now
+        )
+        databases = Databases(self.control, now, lambda tenant: self.tenants.refresh())
+        self.requests = Requests(
+            {**self.validation.handlers, **configurations.handlers, **databases.handlers},
+            self.shoset.frame,
+            lambda link, reply: self.router.present(link).send(reply),
+        )
+        self.router = ClusterRouter(
+            self.shoset.frame,
+            clock=reactor,
+            now=now,
+            max_timeout=max_timeout,
+            duplicate_window=limits.duplicate_window,
+            presence=self.presence,
+            resolver=Resolver(self.directory, self.presence, reactor),
+            record=lambda tenant, record, done: self.tenants.get(tenant).recorder.record(record, done),
+            request=self.requests.received,
+            member=str(own.advertise),
+        )
+        self.brothers = Brothers(self.control, self.shoset, now)
+        self._announcing = self._loop(self._announce)
+        self._upkeep = self._loop(self._keep_up)
+
+    # Start and end.
+
+    async def start(self) -> None:
+        """Reach the database, bring its tables up to date, then listen; done when aggregators can link.
+
+        :raises BindFailed: an address cannot be listened on.
+        :raises StoreError: the database does not let this member do its work.
+        """
+        identity, config = self.shoset.identity, self.config
+        self.log.info(
+            "cluster member {name}, instance {instance}", name=identity.logical_name, instance=identity.instance.hex()
+        )
+        if config.status.listen is not None:
+            site = Site(OperationsAPI(self).resource())
+            self._ports.append(await listen(self._reactor, config.status.listen, site, None, "status.listen"))
+        self.state = "starting: database"
+        await retried("database", self._open, self._reactor, self._jitter, expected=(DatabaseUnavailable,))
+        self.state = "starting: listening"
+        self._ports.append(
+            await listen(self._reactor, config.cluster.listen, self.shoset, self._credentials, "cluster.listen")
+        )
+        self._announcing.start(INTERVAL)
+        self._upkeep.start(UPKEEP, now=False)
+        self.state, self.trouble = "ready", ""
+        self.log.info(
+            "ready: aggregators dial {address}; {count} tenants; started in {took:.3f} s",
+            address=identity.bind_address,
+            count=len(self.tenants.names),
+            took=self.clock.seconds() - self.started,
+        )
+
+    async def drain(self) -> None:
+        """End in good order (protocol.md 5.2): what is pending has its time to finish, and the trace is written."""
+        shoset, router = self.shoset, self.router
+        began = self.clock.seconds()
+        limit = self.config.cluster.drain_timeout / 1000
+        pending, unsettled = router.pending, router.unsettled
+        self.state, shoset.draining = "draining", True
+        with shoset.batch:
+            for link in shoset.registry:
+                link.say_bye("DRAINING", "this member stops; use its brothers")
+        quiet = router.quiet()
+        quiet.addTimeout(limit, self.clock)
+        with suppress(TimeoutError):
+            await quiet
+        given_up = await self.tenants.flush(max(limit - (self.clock.seconds() - began), 0.0))
+        self.log.info(
+            "drained: {finished} of {pending} pending commands and {recorded} of {unsettled} events finished;"
+            " {left} commands and {given_up} records were given up",
+            finished=max(pending - router.pending, 0),
+            pending=pending,
+            recorded=max(unsettled - router.unsettled, 0),
+            unsettled=unsettled,
+            left=router.pending,
+            given_up=given_up,
+        )
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        self.state = "stopping"
+        for loop in (self._announcing, self._upkeep):
+            if loop.running:
+                loop.stop()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        self.requests.stop()
+        with self.shoset.batch:
+            for link in self.shoset.registry:
+                link.finish()
+        await self.shoset.close()
+        self.shoset.stop()
+        await self.tenants.flush(0.0)
+        await self.tenants.close()
+        farewell = ensureDeferred(self.brothers.leave())
+        farewell.addTimeout(FAREWELL, self.clock)
+        with suppress(StoreError, TimeoutError):
+            await farewell
+        await self.control.close()
+
+    # shoset.host.Host
+
+    def admit(self, hello: LinkBody, tenant: str) -> Refusal | None:
+        """An aggregator of a tenant that is not known is not let in; it comes again if the tenant is new."""
+        if self.tenants.known(tenant):
+            return None
+        return Refusal(WRONG_TENANT, f"this cluster has no tenant {tenant!r}")
+
+    def link_up(self, link: ShosetLink, resumed: bool) -> None:
+        """It is told who else there is; its secret comes next."""
+        self.router.link_up(link)
+        self.brothers.link_up(link)
+
+    def link_leaving(self, link: ShosetLink) -> None:
+        """Finish what is pending there."""
+        self.router.leaving(link, link.finish)
+
+    def link_down(self, link: ShosetLink) -> None:
+        """What waits there goes elsewhere."""
+        self.router.link_lost(link)
+
+    def link_gone(self, link: ShosetLink) -> None:
+        """Nobody is behind it any more."""
+        self.router.link_gone(link)
+        self.brothers.link_gone(link)
+
+    def link_relieved(self, link: ShosetLink) -> None:
+        """Nobody was held up by it: an aggregator that does not keep up is closed, and catches up (5.3, 6.7)."""
+
+    def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
+        """Protocol.md 9."""
+        return self.router.route(frame, link)
+
+    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+        """Protocol.md 5.3: a command that was here has gone to others, or timed out, by itself."""
+        self.router.counters["expired"] += 1
+
+    def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
+        """Whom a member dials nobody has to tell: it dials nobody."""
+
+    # api.operations.Observed
+
+    def status(self) -> dict[str, Any]:
+        """What an operator is shown of this member."""
+        return status(self)
+
+    def connections(self) -> list[dict[str, Any]]:
+        """What an operator is shown of its links."""
+        return connections(self)
+
+    # What goes on beside.
+
+    async def _open(self) -> None:
+        """Make the control database or bring it up to date; know the tenants."""
+        try:
+            now = int(self._now() * 1000)
+            if await self.control.call("make the control database", bootstrap, self._admin, now=now) is not None:
+                # Their passwords may be told once, but not to a log.
+                self.log.warn("the control database was new; the passwords of its administrators have to be set anew")
+            await self.tenants.load()
+        except StoreError as error:
+            self.trouble = str(error)
+            raise
+
+    def _validated(self, link: Link) -> None:
+        """An aggregator may take part: its tenant is going to be used, and its brothers are to be told."""
+        self.directory.refresh(link.tenant).addErrback(lambda failure: failure.trap(StoreError))
+        self._spawn(self._announce())
+
+    async def _announce(self) -> None:
+        try:
+            await self.brothers.announce()
+            self.trouble = ""
+        except DatabaseUnavailable as error:
+            if not self.trouble:
+                self.log.warn("this member cannot be announced: {reason}", reason=str(error))
+            self.trouble = str(error)
+
+    async def _keep_up(self) -> None:
+        self.tenants.refresh()
+        self.directory.refresh_all()
+        self.presence.expire()
+
+    def _loop(self, work: Callable[[], Any]) -> LoopingCall:
+        loop = LoopingCall(lambda: self._spawn(work()))
+        loop.clock = self._reactor
+        return loop
+
+    def _spawn(self, work: Any) -> Deferred[None]:
+        return ensureDeferred(work).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("a task of the member failed", failure)

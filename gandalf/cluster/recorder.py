@@ -1,0 +1,94 @@
+"""From frames to the trace of a tenant (protocol.md 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.logger import Logger
+
+from gandalf.store.errors import DatabaseUnavailable, StoreError
+from gandalf.store.trace import TraceRecord
+from gandalf.store.trace_writer import Done, TraceWriter
+from gandalf.wire import kinds
+from gandalf.wire.body import Body, take, take_payload
+from gandalf.wire.envelope import Frame
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of messages that may wait for the database before those who send them are not read any more."""
+
+
+def read_record(frame: Frame, body: Body, *, now: int, member: str) -> TraceRecord:
+    """What the trace keeps of an event or a command that came in at ``now`` (ms since the epoch).
+
+    :raises Malformed: a body key of protocol.md 3 or 4 is of another type.
+    """
+    payload = take_payload(body)
+    is_event = frame.kind == kinds.EVENT
+    return TraceRecord(
+        uuid=frame.uuid,
+        kind=frame.kind,
+        topic=take(body, "topic", str, "") if is_event else "",
+        command="" if is_event else take(body, "command", str, ""),
+        event=take(body, "event", str, "") if is_event else "",
+        reference=frame.reference,
+        source=take(body, "source", str, ""),
+        target=frame.target,
+        tenant=frame.tenant,
+        connector_type="" if is_event else connector_type(body),
+        payload=payload if isinstance(payload, bytes) else payload.encode(),
+        timestamp=frame.timestamp,
+        received_at=now,
+        member=member,
+    )
+
+
+def connector_type(body: Body) -> str:
+    """The pivot that a message without target is for: ``context.connector_type``, "" when it names none.
+
+    :raises Malformed: it, or the context, is of another type.
+    """
+    return take(take(body, "context", dict, {}), "connector_type", str, "")
+
+
+class Recorder:
+    """Feeds a tenant's trace, and says when those who send have to wait.
+
+    :param hold: told True when too much waits for the database, False when half of it is written.
+    """
+
+    log = Logger()
+
+    def __init__(self, writer: TraceWriter, hold: Callable[[bool], object], *, max_bytes: int = MAX_BYTES) -> None:
+        self._writer = writer
+        self._hold = hold
+        self._max_bytes = max_bytes
+        self.bytes = 0
+        """Bytes of payload that wait for the database."""
+        self.holding = False
+
+    @property
+    def queued(self) -> int:
+        """Records that are not committed yet."""
+        return self._writer.queued
+
+    def record(self, record: TraceRecord, done: Done) -> None:
+        """Record it, and call ``done``: with None when it is committed, else with what went wrong."""
+        size = len(record.payload)
+
+        def written(error: Exception | None) -> None:
+            self.bytes -= size
+            if self.holding and self.bytes <= self._max_bytes // 2 and not self._writer.full:
+                self.holding = False
+                self._hold(False)
+            done(error)
+
+        try:
+            self._writer.append_then(record, written)
+        except StoreError:
+            done(DatabaseUnavailable("this member stops; the trace takes no more"))
+            return
+        self.bytes += size
+        if not self.holding and (self.bytes >= self._max_bytes or self._writer.full):
+            self.holding = True
+            self._hold(True)
