@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -11,39 +12,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.routing import failures
-from gandalf.routing.charge import Charge
+from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.errors import ErrorEvents, MakeFrame, readable
 from gandalf.routing.failures import RoutingFailure
-from gandalf.routing.fallthrough import FallThrough, Rotation, validated
+from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, is_free, length_of, validated
+from gandalf.routing.feeders import Feeders
+from gandalf.routing.held import HeldFrames
 from gandalf.routing.link import CLUSTER, CONNECTOR, Link, Links
-from gandalf.routing.recent import RecentMap
+from gandalf.routing.replies import Askers, verdict
+from gandalf.routing.unsettled import EventCharge, Unsettled
 from gandalf.wire import kinds
-from gandalf.wire.envelope import LENGTH, Frame
-
-ASKED = 100_000
-"""Requests whose asker is remembered, at the least."""
-
-HELD = 1000
-"""Frames of one connector that wait for start-up before it is read no more."""
-
-
-class EventCharge(Charge):
-    """An event from a connector: settled when one cluster member has acknowledged it (protocol.md 5.3)."""
-
-    __slots__ = ("_safe", "origin", "uuid")
-
-    def __init__(self, uuid: bytes, origin: Link, safe: Callable[[bytes], None]) -> None:
-        super().__init__()
-        self.uuid = uuid
-        self.origin = origin
-        self._safe = safe
-
-    def settle(self) -> None:
-        """One member has it."""
-        if not self.settled:
-            super().settle()
-            self._safe(self.uuid)
+from gandalf.wire.envelope import Frame
 
 
 class AggregatorRouter:
@@ -74,8 +54,9 @@ class AggregatorRouter:
         """Commands on their way to the cluster."""
         self.from_cluster = FallThrough(clock, idle=self._idle)
         """Commands on their way to connectors."""
-        self.own = FallThrough(clock)
+        self.own = FallThrough(clock, idle=self._idle)
         """Requests of the aggregator's own, on their way to the cluster."""
+        self._clock = clock
         self._links = links
         self._max_timeout = max_timeout
         self._database = database
@@ -84,12 +65,12 @@ class AggregatorRouter:
         # its own. An event does not come back; whoever brings it again is not heard.
         self._seen = DuplicateWindow(duplicate_window)
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
-        self._unsettled: dict[bytes, EventCharge] = {}
-        self._asked: RecentMap[Link] = RecentMap(ASKED)
-        self._held: list[tuple[Frame, Link, Charge]] | None = []
-        self._held_of: Counter[Link] = Counter()
-        self._paused: set[Link] = set()
-        self._leaving: set[Link] = set()
+        self._unsettled = Unsettled(self._when_quiet)
+        self._adrift: list[tuple[Frame, EventCharge]] = []
+        self._askers = Askers(links)
+        self._held: HeldFrames | None = HeldFrames(clock)
+        self._feeders = Feeders()
+        self._leaving: dict[Link, Callable[[], None]] = {}
         self._quiet_waiters: list[Deferred[None]] = []
         self._rules: dict[str, Callable[[Frame, Link], Charge | None]] = {
             kinds.EVENT: self._event,
@@ -106,27 +87,32 @@ class AggregatorRouter:
 
     def route(self, frame: Frame, origin: Link) -> Charge | None:
         """Do with ``frame`` what the rules say. None: it is taken charge of now (protocol.md 5.3)."""
-        if origin.type == CONNECTOR and self._held is not None and frame.kind != kinds.SECRET:
-            return self._hold(frame, origin)
+        if self._held is not None and origin.type == CONNECTOR and frame.kind != kinds.SECRET:
+            charge = self._held.hold(frame, origin)
+            if self._held.enough(origin):
+                self._feeders.pause(origin)
+            return charge
         return self._route(frame, origin)
 
     def open(self) -> None:
         """The logical configuration is there: the connectors' frames wait no longer (protocol.md 8)."""
-        held, self._held = self._held or [], None
-        self._held_of.clear()
-        for frame, origin, charge in held:
-            routed = self._route(frame, origin)
+        if self._held is None:
+            return
+        held, self._held = self._held.release(), None
+        now = self._clock.seconds()
+        for each in held:
+            routed = self._route(each.frame, each.origin, now - each.since)
             if routed is None:
-                charge.settle()
+                each.charge.settle()
             else:
-                routed.then(charge.settle)
+                routed.then(each.charge.settle)
         self._resume()
 
-    def _route(self, frame: Frame, origin: Link) -> Charge | None:
-        if frame.kind in _TENANT_RULE and frame.tenant != self.tenant:
+    def _route(self, frame: Frame, origin: Link, waited: float = 0.0) -> Charge | None:
+        if frame.tenant != self.tenant and frame.kind in _TENANT_RULE:
             self._wrong_tenant(frame, origin)
             return None
-        if origin.type == CONNECTOR and not origin.validated and frame.kind != kinds.SECRET:
+        if not origin.validated and frame.kind != kinds.SECRET:
             message = "the secret of this connection's component has not been accepted; only secret may be sent"
             self.answer(frame, origin, failures.NOT_VALIDATED, message)
             return None
@@ -138,62 +124,85 @@ class AggregatorRouter:
             # Not yet safe with the cluster: it counts when it is.
             return self._unsettled.get(frame.uuid)
         self.counters[frame.kind] += 1
+        if waited:
+            return self._route_late(frame, origin, waited)
         return self._rules[frame.kind](frame, origin)
 
-    def _hold(self, frame: Frame, origin: Link) -> Charge:
-        """Before the logical configuration is there, a connector's frames wait (protocol.md 8)."""
-        assert self._held is not None
-        charge = Charge()
-        self._held.append((frame, origin, charge))
-        self._held_of[origin] += 1
-        if self._held_of[origin] >= HELD:
-            self._pause(origin)
-        return charge
+    def _route_late(self, frame: Frame, origin: Link, waited: float) -> Charge | None:
+        """The time that ``frame`` is worth has been running since it came (protocol.md 2)."""
+        worth = self._budget(frame) if frame.kind == kinds.COMMAND else frame.timeout / 1000 or math.inf
+        if waited >= worth:
+            message = f"waited {waited:.1f} s for this aggregator to start, which is longer than its timeout"
+            self.answer(frame, origin, failures.EXPIRED, message)
+            return None
+        if frame.kind != kinds.COMMAND:
+            return self._rules[frame.kind](frame, origin)
+        self._command(frame, origin, worth - waited)
+        return None
 
     # The tenant rule (protocol.md 6).
 
     def _wrong_tenant(self, frame: Frame, origin: Link) -> None:
         message = f"the message is of tenant {frame.tenant!r}; this aggregator serves {self.tenant!r}"
         error = self._error(frame, origin, failures.WRONG_TENANT, message)
-        if error is not None:
-            for link in dict.fromkeys([origin, *self._links.of_type(CLUSTER)]):
-                link.send(error)
+        if error is None:
+            return
+        charge = Charge()
+        for link in dict.fromkeys([origin, *self._links.of_type(CLUSTER)]):
+            link.send(error, charge if link.type == CLUSTER else None)
+        self._pause_if_cluster_does_not_take(origin)
 
     # 6.1 Event
 
     def _event(self, frame: Frame, origin: Link) -> Charge | None:
-        if frame.reference is not None:
-            self.from_cluster.answer(frame)
-            self.from_connectors.answer(frame)
+        charge = None
         if origin.type == CLUSTER:
             self._event_from_cluster(frame, origin)
-            return None
-        length = len(frame.raw) - LENGTH.size
-        members = [member for member in self._links.of_type(CLUSTER) if length <= member.max_frame]
-        if not members:
-            self.answer(frame, origin, failures.TOO_LARGE, f"{length} bytes is more than any cluster member accepts")
-            return None
-        charge = self._unsettled[frame.uuid] = EventCharge(frame.uuid, origin, self._safe)
-        for member in members:
-            member.send(frame, charge)
-        self._to_connectors(frame, origin)
-        if not self._cluster_takes(members):
-            self._pause(origin)
+        else:
+            charge = self._event_from_connector(frame, origin)
+        if frame.reference is not None:
+            # Last, for a connection that waits for this alone is closed when it ends.
+            self.from_cluster.answer(frame)
+            self.from_connectors.answer(frame)
         return charge
 
+    def _event_from_connector(self, frame: Frame, origin: Link) -> Charge:
+        charge = self._unsettled.begin(frame, origin)
+        if self._to_members(frame, charge):
+            self._to_connectors(frame, origin)
+            self._pause_if_cluster_does_not_take(origin)
+        return charge
+
+    def _to_members(self, frame: Frame, charge: EventCharge) -> bool:
+        """Whether the cluster can have ``frame``; its origin is told when not."""
+        members = self._links.of_type(CLUSTER)
+        if not members:
+            self._adrift.append((frame, charge))
+            return True
+        able = [member for member in members if accepts(member, frame)]
+        charge.keepers = len(able)
+        for member in able:
+            member.send(frame, charge)
+        if not able:
+            message = f"{length_of(frame)} bytes is more than any cluster member accepts"
+            self.answer(frame, charge.origin, failures.TOO_LARGE, message)
+            charge.settle()
+        return bool(able)
+
     def _event_from_cluster(self, frame: Frame, origin: Link) -> None:
-        if frame.target and not self._links.named(CONNECTOR, frame.target):
+        if frame.target and not self._connectors(frame.target):
             self.counters["events for nobody here"] += 1
             return
         for member in self._links.of_type(CLUSTER):
-            if member is not origin:
-                member.send(frame)
+            if member is not origin and accepts(member, frame):
+                # The cluster has it: where it cannot be sent soon, it need not be kept.
+                member.send(frame, SETTLED)
         self._to_connectors(frame, origin)
 
     def _to_connectors(self, frame: Frame, origin: Link) -> None:
         if frame.target:
-            for link in self._links.named(CONNECTOR, frame.target):
-                if link is not origin and link.validated:
+            for link in self._connectors(frame.target):
+                if link is not origin:
                     link.send(frame)
             return
         topic: str | None = None
@@ -202,15 +211,15 @@ class AggregatorRouter:
                 continue
             if link.filters:
                 if topic is None:
-                    topic = str(readable(frame).get("topic", ""))
+                    topic = _topic(frame)
                 if not link.wants(topic):
                     continue
             link.send(frame)
 
     # 6.2 Command
 
-    def _command(self, frame: Frame, origin: Link) -> None:
-        budget = min(frame.timeout / 1000 or self._max_timeout, self._max_timeout)
+    def _command(self, frame: Frame, origin: Link, budget: float | None = None) -> None:
+        budget = self._budget(frame) if budget is None else budget
         table = self.from_cluster if origin.type == CLUSTER else self.from_connectors
         if frame.uuid in table:
             # Pending for longer than the window remembers.
@@ -224,12 +233,19 @@ class AggregatorRouter:
         result.addErrback(self._not_answered, frame, origin)
         result.addErrback(self._unexpected)
 
+    def _budget(self, frame: Frame) -> float:
+        """Seconds that a command is worth waiting for."""
+        return min(frame.timeout / 1000 or self._max_timeout, self._max_timeout)
+
     def _not_answered(self, failure: Failure, frame: Frame, origin: Link) -> None:
         reason = failure.value
         if not isinstance(reason, RoutingFailure):
             failure.raiseException()
         else:
             self.answer(frame, origin, reason.code, str(reason))
+
+    def _unexpected(self, failure: Failure) -> None:
+        self.log.failure("a rule failed", failure)
 
     # 6.3 Config
 
@@ -251,49 +267,41 @@ class AggregatorRouter:
             self._ask(asked, origin, "the cluster", self._members())
 
     def _ask(self, frame: Frame, origin: Link, group: str, candidates: list[Link]) -> None:
-        self._asked.put(frame.uuid, origin)
+        self._askers.remember(frame, origin)
         self._send_once(frame, origin, group, candidates)
 
     def _reply(self, frame: Frame, origin: Link) -> None:
-        assert frame.reference is not None
         if origin.type == CLUSTER and self.own.answer(frame):
             return
-        asker = self._asked.pop(frame.reference)
+        asker = self._askers.take(frame, origin)
         if asker is None:
             self.counters["replies that nobody asked for"] += 1
             return
-        receiver = self._present(asker)
+        receiver, reply = self._askers.receiver(asker, frame), self._own_tenant(frame)
         if receiver is None:
             self.counters["replies whose asker is gone"] += 1
             return
-        receiver.send(self._own_tenant(frame))
+        if not accepts(receiver, reply):
+            message = f"{length_of(reply)} bytes is more than {asker.logical_name!r}, who asked, accepts"
+            self.answer(frame, origin, failures.TOO_LARGE, message)
+            return
+        receiver.send(reply)
         if frame.kind == kinds.SECRET and asker.type == CONNECTOR:
             self._read_validation(frame, asker)
 
-    def _present(self, asker: Link) -> Link | None:
-        """Who takes a reply: the connection that asked, or if that is gone another of the same logical name."""
-        if asker.connected:
-            return asker
-        for brother in self._links.named(asker.type, asker.logical_name):
-            if brother.available:
-                return brother
-        return asker if asker in self._links else None
-
-    def _read_validation(self, frame: Frame, asker: Link) -> None:
+    def _read_validation(self, reply: Frame, asker: Link) -> None:
         """The cluster's word on a connector's secret passes by."""
-        body = readable(frame)
-        if body.get("command") != "VALIDATION_REPLY":
+        word = verdict(reply)
+        if word is None:
             return
-        if body.get("payload") in ("true", b"true"):
+        if word.accepted:
             asker.validated = True
             self.log.info("{name} is validated", name=asker.logical_name)
-        elif body.get("payload") in ("false", b"false"):
-            context = body.get("context")
-            reason = str(context.get("reason", "")) if isinstance(context, dict) else ""
-            self.log.warn("the secret of {name} is refused: {reason}", name=asker.logical_name, reason=reason)
-            self.counters["secrets refused"] += 1
-            asker.dismiss(failures.NOT_VALIDATED, reason or "the cluster does not accept the secret")
-            asker.forget()
+            return
+        self.log.warn("the secret of {name} is refused: {reason}", name=asker.logical_name, reason=word.reason)
+        self.counters["secrets refused"] += 1
+        asker.dismiss(failures.NOT_VALIDATED, word.reason or "the cluster does not accept the secret")
+        asker.forget()
 
     # 6.4b configurationDatabase
 
@@ -307,10 +315,15 @@ class AggregatorRouter:
     # 6.4c Heartbeat
 
     def _heartbeat(self, frame: Frame, origin: Link) -> None:
-        if origin.type == CONNECTOR:
-            for member in self._members():
-                if member.available:
-                    member.send(frame)
+        if origin.type == CLUSTER:
+            return
+        if frame.tenant != self.tenant:
+            self._wrong_tenant(frame, origin)
+            return
+        for member in self._members():
+            # The next one comes soon: it is not kept for a member that cannot have it now.
+            if member.available and not member.full and accepts(member, frame):
+                member.send(frame)
 
     # 6.6 Error events
 
@@ -332,18 +345,24 @@ class AggregatorRouter:
 
     def link_up(self, link: Link) -> None:
         """``link`` is there again: whoever waited for the cluster is read again."""
-        self._leaving.discard(link)
+        self._leaving.pop(link, None)
+        if link.type == CLUSTER:
+            adrift, self._adrift = self._adrift, []
+            for frame, charge in adrift:
+                self._to_members(frame, charge)
         self._resume()
 
     def link_lost(self, link: Link) -> None:
         """The connection of ``link`` broke."""
-        self._leaving.discard(link)
+        self._leaving.pop(link, None)
         for table in (self.from_connectors, self.from_cluster, self.own):
             table.link_lost(link)
 
     def link_gone(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
-        self._paused.discard(link)
+        self._feeders.forget(link)
+        if self._held is not None:
+            self._held.drop(link)
 
     def relieved(self) -> None:
         """A link takes frames again (protocol.md 6.7)."""
@@ -352,13 +371,16 @@ class AggregatorRouter:
     def leaving(self, link: Link, finish: Callable[[], None]) -> None:
         """The peer said bye: ``finish`` once nothing is pending there."""
         if self._pending_on(link):
-            self._leaving.add(link)
+            self._leaving[link] = finish
         else:
             finish()
 
     def expired(self, frame: Frame, charge: Charge | None) -> None:
-        """``frame`` waited too long for a link that was broken (protocol.md 5.3)."""
-        if isinstance(charge, EventCharge) and not charge.settled:
+        """``frame`` waited too long for a link that was broken, and is kept for it no more (protocol.md 5.3)."""
+        if not isinstance(charge, EventCharge) or charge.settled:
+            return
+        charge.keepers -= 1
+        if not charge.keepers:
             message = "the message was not delivered to the cluster within its timeout"
             self.answer(frame, charge.origin, failures.EXPIRED, message)
             charge.settle()
@@ -378,7 +400,7 @@ class AggregatorRouter:
     @property
     def paused(self) -> int:
         """Connections that are not read because the cluster takes no more."""
-        return len(self._paused)
+        return len(self._feeders)
 
     def quiet(self) -> Deferred[None]:
         """Fires when no command is on its way and every event is safe."""
@@ -393,18 +415,13 @@ class AggregatorRouter:
             for waiter in waiters:
                 waiter.callback(None)
 
-    def _safe(self, uuid: bytes) -> None:
-        self._unsettled.pop(uuid, None)
-        self._when_quiet()
-
     def _idle(self, link: Link) -> None:
         self._when_quiet()
         if link in self._leaving and not self._pending_on(link):
-            self._leaving.discard(link)
-            link.dismiss("DONE", "nothing is pending any more")
+            self._leaving.pop(link)()
 
     def _pending_on(self, link: Link) -> int:
-        return self.from_connectors.pending_on(link) + self.from_cluster.pending_on(link)
+        return sum(table.pending_on(link) for table in (self.from_connectors, self.from_cluster, self.own))
 
     # Helpers of the rules.
 
@@ -424,27 +441,22 @@ class AggregatorRouter:
         except RoutingFailure as failure:
             self.answer(frame, origin, failure.code, str(failure))
 
-    def _pause(self, origin: Link) -> None:
-        """Read no more from who feeds a cluster that is congested or absent (protocol.md 6.7)."""
-        if origin not in self._paused:
-            self._paused.add(origin)
-            origin.pause()
+    def _pause_if_cluster_does_not_take(self, origin: Link) -> None:
+        if origin.type == CONNECTOR and not self._cluster_takes():
+            self._feeders.pause(origin)
 
     def _resume(self) -> None:
-        if self._paused and self._held is None and self._cluster_takes(self._links.of_type(CLUSTER)):
-            paused, self._paused = self._paused, set()
-            for link in paused:
-                link.resume()
+        if self._feeders and self._held is None and self._cluster_takes():
+            self._feeders.resume()
 
-    @staticmethod
-    def _cluster_takes(members: Iterable[Link]) -> bool:
-        return any(
-            member.available and member.validated and not member.congested and not member.full for member in members
-        )
-
-    def _unexpected(self, failure: Failure) -> None:
-        self.log.failure("a rule failed", failure)
+    def _cluster_takes(self) -> bool:
+        return any(member.available and is_free(member) for member in self._members())
 
 
-_TENANT_RULE = frozenset({kinds.EVENT, kinds.COMMAND, kinds.CONFIG, kinds.HEARTBEAT})
-"""Kinds for which the tenant rule comes first (protocol.md 6); a heartbeat is sent on once its tenant is right."""
+def _topic(frame: Frame) -> str:
+    topic = readable(frame).get("topic")
+    return topic if isinstance(topic, str) else ""
+
+
+_TENANT_RULE = frozenset({kinds.EVENT, kinds.COMMAND, kinds.CONFIG})
+"""Kinds for which the tenant rule comes first (protocol.md 6)."""

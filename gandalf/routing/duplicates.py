@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class DuplicateWindow:
-    """Remembers at least the ``size`` latest uuids, and at most twice as many.
+    """Remembers at least the ``size`` uuids seen latest, and at most twice as many.
 
     Two generations of a set: looking up and adding cost the same however many there are.
     """
@@ -16,12 +16,13 @@ class DuplicateWindow:
 
     def seen(self, uuid: bytes) -> bool:
         """Whether ``uuid`` was seen before; from now on it is."""
-        if uuid in self._young or uuid in self._old:
+        if uuid in self._young:
             return True
+        known = uuid in self._old
         self._young.add(uuid)
         if len(self._young) >= self._size:
             self._old, self._young = self._young, set()
-        return False
+        return known
 
     def __contains__(self, uuid: bytes) -> bool:
         return uuid in self._young or uuid in self._old

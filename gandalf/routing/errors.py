@@ -17,6 +17,12 @@ from gandalf.wire.kinds import EVENT
 
 ERROR_TOPIC = "error"
 
+LONGEST_NAME = 256
+"""Characters of a name that a peer made, in an error event and in what is remembered of it."""
+
+LONGEST_MESSAGE = 1024
+"""Characters of a message."""
+
 
 class MakeFrame(Protocol):
     """Makes a frame of this shoset's own (``ShosetFactory.frame``)."""
@@ -64,37 +70,42 @@ class ErrorEvents:
 
         It is targeted at whoever made the frame, so that it goes to nobody else.
         """
+        message = _cut(message, LONGEST_MESSAGE)
+        tenant, target = _cut(frame.tenant, LONGEST_NAME), _cut(frame.target, LONGEST_NAME)
         self.counts[code] += 1
         self.recent.append(
-            ErrorRecord(
-                self._now(),
-                code,
-                message,
-                frame.uuid,
-                frame.kind,
-                frame.tenant,
-                frame.target,
-                origin.logical_name,
-            )
+            ErrorRecord(self._now(), code, message, frame.uuid, frame.kind, tenant, target, origin.logical_name)
         )
         body = readable(frame)
         if frame.kind == EVENT and body.get("topic") == ERROR_TOPIC:
             return None
-        source = origin.logical_name if origin.type == CONNECTOR else body.get("source")
         payload = {
             "code": code,
             "message": message,
             "kind": frame.kind,
-            "tenant": frame.tenant,
-            "target": frame.target,
+            "tenant": tenant,
+            "target": target,
             "origin": origin.logical_name,
         }
         return self._make_frame(
             EVENT,
             {"topic": ERROR_TOPIC, "event": code, "payload": json.dumps(payload)},
-            target=source if isinstance(source, str) and source else origin.logical_name,
+            target=_maker(body, origin),
             reference=frame.uuid,
         )
+
+
+def _maker(body: dict[str, object], origin: Link) -> str:
+    """Who made the frame of ``body``, as far as it says so in few words; else who it came from."""
+    source = body.get("source")
+    if origin.type == CONNECTOR or not isinstance(source, str) or not 0 < len(source) <= LONGEST_NAME:
+        return origin.logical_name
+    return source
+
+
+def _cut(text: str, length: int) -> str:
+    """``text``, which may be as long as a frame, in an error event that must be no longer than any peer accepts."""
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def readable(frame: Frame) -> dict[str, object]:

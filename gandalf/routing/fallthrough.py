@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from gandalf.routing.failures import NO_ROUTE, OVERLOADED, TIMEOUT, TOO_LARGE, RoutingFailure
@@ -23,22 +23,21 @@ class Rotation:
     def order(self, group: str, candidates: Sequence[Link], frame: Frame) -> list[Link]:
         """The candidates that can take ``frame`` now, in the order in which they are to be tried.
 
-        :raises RoutingFailure: ``NO_ROUTE``, none is there; ``OVERLOADED``, all are congested (6.7);
-            ``TOO_LARGE``, none accepts so long a frame.
+        :raises RoutingFailure: ``NO_ROUTE``, none is there; ``TOO_LARGE``, none accepts so long a frame;
+            ``OVERLOADED``, all that do are congested (6.7).
         """
         there = [link for link in candidates if link.available]
         if not there:
             raise RoutingFailure(NO_ROUTE, f"nobody is linked that could take it: {group}")
-        free = [link for link in there if not link.congested and not link.full]
-        if not free:
-            raise RoutingFailure(OVERLOADED, f"each of the {len(there)} connections is congested: {group}")
-        length = len(frame.raw) - LENGTH.size
-        fit = [link for link in free if length <= link.max_frame]
+        fit = [link for link in there if accepts(link, frame)]
         if not fit:
-            raise RoutingFailure(TOO_LARGE, f"{length} bytes is more than any connection accepts: {group}")
-        turn = self._turns[group] % len(fit)
+            raise RoutingFailure(TOO_LARGE, f"{length_of(frame)} bytes is more than any connection accepts: {group}")
+        free = [link for link in fit if is_free(link)]
+        if not free:
+            raise RoutingFailure(OVERLOADED, f"each of the {len(fit)} connections is congested: {group}")
+        turn = self._turns[group] % len(free)
         self._turns[group] = turn + 1
-        return fit[turn:] + fit[:turn]
+        return free[turn:] + free[:turn]
 
 
 @attrs.define(eq=False)
@@ -60,17 +59,17 @@ class Pending:
 class FallThrough:
     """Frames on their way, by uuid, each at one candidate.
 
-    :param idle: called with a link on which nothing is pending any more.
+    :param idle: called with a link on which nothing is pending any more (:meth:`pending_on`), after whoever waited
+        for the last has been told.
     """
 
     def __init__(self, clock: IReactorTime, *, idle: Callable[[Link], None] = lambda link: None) -> None:
-        self.late = 0
-        """Answers that came when nobody waited for them any more, or never did."""
         self._clock = clock
         self._idle = idle
         self._rotation = Rotation()
         self._pending: dict[bytes, Pending] = {}
         self._by_link: dict[Link, dict[bytes, Pending]] = {}
+        self._by_origin: dict[Link, int] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -89,24 +88,25 @@ class FallThrough:
         Fires with the first answer; fails with :class:`RoutingFailure`: as :meth:`Rotation.order`, or ``TIMEOUT``
         when all were tried. Cancelling it stops the trying.
         """
+        result: Deferred[Frame]
         try:
             order = self._rotation.order(group, candidates, frame)
         except RoutingFailure as failure:
-            result: Deferred[Frame] = Deferred()
-            result.errback(failure)
-            return result
-        pending = Pending(frame, Deferred(self._cancel(frame.uuid)), iter(order), 0, budget / len(order), origin)
+            return fail(failure)
+        result = Deferred(lambda _: self._end(self._pending[frame.uuid], None))
+        pending = Pending(frame, result, iter(order), 0, budget / len(order), origin)
         self._pending[frame.uuid] = pending
+        if origin is not None:
+            self._by_origin[origin] = self._by_origin.get(origin, 0) + 1
         self._next(pending)
-        return pending.result
+        return result
 
     def answer(self, frame: Frame) -> bool:
         """Whether ``frame``, by its ``reference``, ends something pending here."""
-        pending = self._pending.pop(frame.reference, None)  # type: ignore[arg-type]  # None is never a key
+        pending = self._pending.get(frame.reference)  # type: ignore[arg-type]  # None is never a key
         if pending is None:
             return False
-        self._end(pending)
-        pending.result.callback(frame)
+        self._end(pending, frame)
         return True
 
     def pass_over(self, uuid: bytes) -> bool:
@@ -120,12 +120,13 @@ class FallThrough:
     def link_lost(self, link: Link) -> None:
         """The connection broke: what waits there goes to the next at once."""
         for pending in list(self._by_link.get(link, {}).values()):
-            self._next(pending)
+            # Whoever is told of the end of one may have ended another.
+            if pending.link is link:
+                self._next(pending)
 
     def pending_on(self, link: Link) -> int:
         """How many frames wait for an answer over ``link``, or for one to give to it."""
-        asked = sum(1 for pending in self._pending.values() if pending.origin is link)
-        return asked + len(self._by_link.get(link, ()))
+        return self._by_origin.get(link, 0) + len(self._by_link.get(link, ()))
 
     def at(self, uuid: bytes) -> Link | None:
         """The candidate that has the frame of ``uuid`` now."""
@@ -133,27 +134,37 @@ class FallThrough:
         return None if pending is None else pending.link
 
     def _next(self, pending: Pending) -> None:
-        self._leave(pending)
+        left = self._leave(pending)
         for link in pending.candidates:
-            if link.available and not link.congested:
+            if link.available and is_free(link):
                 pending.tried += 1
                 pending.link = link
                 self._by_link.setdefault(link, {})[pending.frame.uuid] = pending
                 pending.timer = self._clock.callLater(pending.share, self._next, pending)
                 link.send(pending.frame)
-                return
+                break
+        else:
+            tried = f"no answer from any of the {pending.tried} connections that it was sent to"
+            self._end(pending, RoutingFailure(TIMEOUT, tried))
+        self._tell_idle(left)
+
+    def _end(self, pending: Pending, outcome: Frame | RoutingFailure | None) -> None:
+        """``outcome`` None: nobody wants it any more."""
         del self._pending[pending.frame.uuid]
-        self._end(pending)
-        pending.result.errback(
-            RoutingFailure(TIMEOUT, f"no answer from any of the {pending.tried} connections that it was sent to")
-        )
+        left, origin = self._leave(pending), pending.origin
+        if origin is not None:
+            self._by_origin[origin] -= 1
+            if not self._by_origin[origin]:
+                del self._by_origin[origin]
+        if isinstance(outcome, RoutingFailure):
+            pending.result.errback(outcome)
+        elif outcome is not None:
+            pending.result.callback(outcome)
+        self._tell_idle(left)
+        self._tell_idle(origin)
 
-    def _end(self, pending: Pending) -> None:
-        self._leave(pending)
-        if pending.origin is not None:
-            self._idle(pending.origin)
-
-    def _leave(self, pending: Pending) -> None:
+    def _leave(self, pending: Pending) -> Link | None:
+        """Nobody has it now; returns who had it."""
         if pending.timer is not None:
             if pending.timer.active():
                 pending.timer.cancel()
@@ -164,15 +175,26 @@ class FallThrough:
             del waiting[pending.frame.uuid]
             if not waiting:
                 del self._by_link[link]
-                self._idle(link)
+        return link
 
-    def _cancel(self, uuid: bytes) -> Callable[[Deferred[Frame]], None]:
-        def cancel(result: Deferred[Frame]) -> None:
-            pending = self._pending.pop(uuid, None)
-            if pending is not None:
-                self._end(pending)
+    def _tell_idle(self, link: Link | None) -> None:
+        if link is not None and link not in self._by_link and link not in self._by_origin:
+            self._idle(link)
 
-        return cancel
+
+def length_of(frame: Frame) -> int:
+    """The length of the envelope of ``frame`` in bytes, as ``max_frame`` counts."""
+    return len(frame.raw) - LENGTH.size
+
+
+def accepts(link: Link, frame: Frame) -> bool:
+    """Whether the peer reads a frame so long; one that it refuses would break every connection of the session."""
+    return length_of(frame) <= link.max_frame
+
+
+def is_free(link: Link) -> bool:
+    """Not congested (protocol.md 6.7)."""
+    return not link.congested and not link.full
 
 
 def validated(links: Iterable[Link]) -> list[Link]:

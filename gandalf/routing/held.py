@@ -1,0 +1,61 @@
+"""Frames of connectors that wait until the aggregator has started (protocol.md 8)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from gandalf.routing.charge import Charge
+from gandalf.routing.link import Link
+from gandalf.wire.envelope import Frame
+
+HELD_FRAMES: Final = 1000
+"""Frames of one connector that wait before it is read no more."""
+
+HELD_BYTES: Final = 8 << 20
+"""The same in bytes."""
+
+
+@attrs.frozen
+class HeldFrame:
+    """One that waits; ``since`` in seconds of the clock."""
+
+    frame: Frame
+    origin: Link
+    charge: Charge
+    since: float
+
+
+class HeldFrames:
+    """Keeps frames in the order in which they came; none of them is taken charge of yet."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._frames: list[HeldFrame] = []
+        self._counts: Counter[Link] = Counter()
+        self._bytes: Counter[Link] = Counter()
+
+    def hold(self, frame: Frame, origin: Link) -> Charge:
+        """Keep ``frame``; the charge is to be settled when it has been routed."""
+        held = HeldFrame(frame, origin, Charge(), self._clock.seconds())
+        self._frames.append(held)
+        self._counts[origin] += 1
+        self._bytes[origin] += len(frame.raw)
+        return held.charge
+
+    def enough(self, origin: Link) -> bool:
+        """Whether no more is to be read from ``origin``."""
+        return self._counts[origin] >= HELD_FRAMES or self._bytes[origin] >= HELD_BYTES
+
+    def drop(self, origin: Link) -> None:
+        """The session of ``origin`` is forgotten: its peer sends all of it again, to whoever it finds."""
+        self._frames = [held for held in self._frames if held.origin is not origin]
+        del self._counts[origin], self._bytes[origin]
+
+    def release(self) -> list[HeldFrame]:
+        """All of them."""
+        frames, self._frames = self._frames, []
+        return frames
