@@ -44,7 +44,7 @@ from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.session import Kept
 from gandalf.shoset.settings import Identity
 from gandalf.wire import kinds
-from gandalf.wire.control import BrothersBody, LinkBody
+from gandalf.wire.control import STOPPING, BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
 
 HEARTBEAT_INTERVAL = 60.0
@@ -430,7 +430,7 @@ class Runtime:
         self.sender.stop()
         self.emitter.stop()
         for link in self.shoset.registry:
-            link.say_bye("STOPPING", "this connector stops")
+            link.say_bye(STOPPING, "this connector stops")
             link.finish()
         await self.shoset.close()
         self.shoset.stop()

@@ -110,14 +110,16 @@ class Validation:
         context = context if isinstance(context, dict) else {}
         error = context.get("error")
         payload = body.get("payload")
+        if isinstance(payload, str):
+            payload = payload.encode("utf-8", "replace")
         if isinstance(error, dict):
             self.again(link, f"{error.get('code', '')}: {error.get('message', '')}")
-        elif payload in ("true", b"true"):
+        elif payload == b"true":
             self.forget(link)
             self._refusal_delay, self._not_before = FIRST_REFUSAL, 0.0
             link.validated = True
             self._accepted(link)
-        elif payload in ("false", b"false"):
+        elif payload == b"false":
             self._no(link, str(context.get("reason", "")) or "no reason was given")
         else:
             self.again(link, "the answer is neither true nor false")

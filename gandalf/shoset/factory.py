@@ -158,12 +158,15 @@ class ShosetFactory(Factory):
             self.host.link_up(link, resumed)
 
     def link_down(self, link: ShosetLink) -> None:
-        """A link lost its connection; a listener keeps the session for a while (protocol.md 5.3)."""
+        """A link lost its connection; a listener keeps a session that was broken for a while (protocol.md 5.3)."""
         self.log.info("link to {name} ({type}) is down", name=link.logical_name, type=link.type)
-        if not link.address and link in self.registry:
+        kept = not link.address and link in self.registry
+        if kept and not link.over:
             self._keeping[link] = self.clock.callLater(self.limits.session_keep, self.forget, link)
         with self.batch:
             self.host.link_down(link)
+        if kept and link.over:
+            self.forget(link)
 
     def forget(self, link: ShosetLink) -> None:
         """A session is not resumed any more."""

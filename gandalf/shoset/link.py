@@ -13,7 +13,7 @@ from gandalf.shoset.lifecycle import Phase
 from gandalf.shoset.session import Inbox, Kept, Outbox
 from gandalf.shoset.settings import ACK_DELAY, ACK_FRAMES
 from gandalf.wire import kinds
-from gandalf.wire.control import AckBody, ByeBody
+from gandalf.wire.control import STOPPING, AckBody, ByeBody
 from gandalf.wire.envelope import Frame
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class ShosetLink:
     instance = b""
     address = ""
     """For a link that is dialled: the address dialled."""
+    over = False
+    """The peer has said that its process ends: there is nobody to keep the session for."""
 
     def __init__(self, shoset: ShosetFactory, session: bytes, *, sheds: bool) -> None:
         self.shoset = shoset
@@ -222,6 +224,7 @@ class ShosetLink:
             old.link = None
             old.life.died()
         connection.link = self
+        self.over = False
         self.since = self.shoset.clock.seconds()
         self._reported = self.inbox.received
         if not self._reading:
@@ -271,6 +274,7 @@ class ShosetLink:
 
     def peer_leaves(self, bye: ByeBody) -> None:
         """The peer said bye."""
+        self.over = bye.reason == STOPPING
         self.shoset.host.link_leaving(self)
 
     def connection_lost(self, connection: ShosetProtocol) -> None:

@@ -21,7 +21,11 @@ def _sixteen(value: bytes, key: str) -> bytes:
 
 @attrs.frozen
 class LinkBody:
-    """What a dialler says first (protocol.md 5.1). ``heartbeat`` in ms; ``topics`` None means all."""
+    """What a dialler says first (protocol.md 5.1). ``heartbeat`` in ms; ``topics`` None means all.
+
+    ``counted_with`` is our addition, ignored by others: the listener's instance of which ``received`` is the
+    count; None when the dialler does not say.
+    """
 
     protocol: int
     logical_name: str
@@ -32,18 +36,18 @@ class LinkBody:
     received: int
     heartbeat: int
     topics: tuple[str, ...] | None = None
+    counted_with: bytes | None = None
 
     def pack(self) -> bytes:
         """The packed body."""
         values: dict[str, object] = attrs.asdict(self, recurse=False)
-        if self.topics is None:
-            del values["topics"]
-        return pack_body(values)
+        return pack_body({key: value for key, value in values.items() if value is not None})
 
     @classmethod
     def parse(cls, packed: bytes) -> LinkBody:
         """:raises Malformed: ``instance`` or ``session`` is missing, or a key is of another type."""
         body = unpack_body(packed)
+        counted_with = body.get("counted_with")
         return cls(
             protocol=take(body, "protocol", int, 0),
             logical_name=take(body, "logical_name", str, ""),
@@ -54,6 +58,7 @@ class LinkBody:
             received=take(body, "received", int, 0),
             heartbeat=take(body, "heartbeat", int, 0),
             topics=take_text_list(body, "topics"),
+            counted_with=counted_with if isinstance(counted_with, bytes) else None,
         )
 
 
@@ -116,6 +121,10 @@ class RefusedBody:
         """:raises Malformed: a key is of another type."""
         body = unpack_body(packed)
         return cls(take(body, "code", str, ""), take(body, "message", str, ""))
+
+
+STOPPING = "STOPPING"
+"""The reason of a ``bye`` from a process that ends: its session will not be resumed, and need not be kept."""
 
 
 @attrs.frozen

@@ -255,6 +255,29 @@ class ResumeTest(SessionTestCase):
         self.assertIsNot(self.link, self.host.link)
         self.assertFalse(self.host.link.validated)
 
+    def test_a_count_of_another_listeners_frames(self) -> None:
+        """A dialler that was linked elsewhere since counts anew, and so do we; what it did not take comes again."""
+        frames = events(self.ours, 3)
+        send_all(self.link, frames)
+        self.say(2)
+        self.network.advance(1)
+        self.peer.say(kinds.ACK, {"received": 1})
+        self.network.settle()
+        self.link.validated = True
+        peer = self.resume(received=77, counted_with=b"another instance")
+        linked = peer.heard(kinds.LINKED)[0]
+        self.assertEqual((0, False), (linked["received"], linked["resumed"]))
+        self.assertEqual((self.link, False), self.host.up[-1])
+        self.assertFalse(self.link.validated)
+        self.assertEqual(uuids(frames[1:]), uuids(peer.routed))
+        peer.say(kinds.ACK, {"received": 2})
+        self.say(1, peer)
+        self.network.advance(1)
+        self.assertEqual([1], self.acks(peer))
+        self.assertEqual(0, len(self.link.outbox))
+        peer = self.resume(received=2, counted_with=self.ours.identity.instance)
+        self.assertTrue(peer.heard(kinds.LINKED)[0]["resumed"])
+
     def test_topics_may_change(self) -> None:
         """The link that resumes says what it wants now."""
         self.resume(topics=["x"], bind_address="c:2")
@@ -364,6 +387,18 @@ class ForgetTest(SessionTestCase):
         self.network.cable.cut()
         self.network.advance(5)
         self.assertEqual([host.link], host.gone)
+
+    def test_a_peer_whose_process_ends_is_not_kept(self) -> None:
+        """Once its connection is closed its session is forgotten; after any other farewell it can be resumed."""
+        for reason, gone in (("STOPPING", 1), ("TOPICS", 0)):
+            shoset, host = self.listen()
+            peer = self.linked(shoset)
+            peer.say(kinds.BYE, {"reason": reason, "message": ""})
+            self.network.settle()
+            self.assertEqual([], host.gone)
+            host.link.finish()
+            self.network.settle()
+            self.assertEqual((gone, not gone), (len(host.gone), host.link in shoset.registry), reason)
 
     def test_both_sides_start_anew(self) -> None:
         """A dialler that comes too late sends what is unacknowledged, counted from the first."""
