@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from gandalf.routing import failures
 from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
+from gandalf.routing.endings import Endings
 from gandalf.routing.errors import ErrorEvents, MakeFrame, readable
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, is_free, length_of, validated
@@ -50,11 +51,12 @@ class AggregatorRouter:
         self.tenant = tenant
         self.errors = ErrorEvents(make_frame, now)
         self.counters: Counter[str] = Counter()
-        self.from_connectors = FallThrough(clock, idle=self._idle)
+        self._endings = Endings(self._pending_on, self._busy)
+        self.from_connectors = FallThrough(clock, idle=self._endings.idle)
         """Commands on their way to the cluster."""
-        self.from_cluster = FallThrough(clock, idle=self._idle)
+        self.from_cluster = FallThrough(clock, idle=self._endings.idle)
         """Commands on their way to connectors."""
-        self.own = FallThrough(clock, idle=self._idle)
+        self.own = FallThrough(clock, idle=self._endings.idle)
         """Requests of the aggregator's own, on their way to the cluster."""
         self._clock = clock
         self._links = links
@@ -65,13 +67,11 @@ class AggregatorRouter:
         # its own. An event does not come back; whoever brings it again is not heard.
         self._seen = DuplicateWindow(duplicate_window)
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
-        self._unsettled = Unsettled(self._when_quiet)
+        self._unsettled = Unsettled(self._endings.check)
         self._adrift: list[tuple[Frame, EventCharge]] = []
         self._askers = Askers(links)
         self._held: HeldFrames | None = HeldFrames(clock)
         self._feeders = Feeders()
-        self._leaving: dict[Link, Callable[[], None]] = {}
-        self._quiet_waiters: list[Deferred[None]] = []
         self._rules: dict[str, Callable[[Frame, Link], Charge | None]] = {
             kinds.EVENT: self._event,
             kinds.COMMAND: self._command,
@@ -345,7 +345,7 @@ class AggregatorRouter:
 
     def link_up(self, link: Link) -> None:
         """``link`` is there again: whoever waited for the cluster is read again."""
-        self._leaving.pop(link, None)
+        self._endings.stay(link)
         if link.type == CLUSTER:
             adrift, self._adrift = self._adrift, []
             for frame, charge in adrift:
@@ -354,7 +354,7 @@ class AggregatorRouter:
 
     def link_lost(self, link: Link) -> None:
         """The connection of ``link`` broke."""
-        self._leaving.pop(link, None)
+        self._endings.stay(link)
         for table in (self.from_connectors, self.from_cluster, self.own):
             table.link_lost(link)
 
@@ -370,10 +370,7 @@ class AggregatorRouter:
 
     def leaving(self, link: Link, finish: Callable[[], None]) -> None:
         """The peer said bye: ``finish`` once nothing is pending there."""
-        if self._pending_on(link):
-            self._leaving[link] = finish
-        else:
-            finish()
+        self._endings.leave(link, finish)
 
     def expired(self, frame: Frame, charge: Charge | None) -> None:
         """``frame`` waited too long for a link that was broken, and is kept for it no more (protocol.md 5.3)."""
@@ -404,21 +401,10 @@ class AggregatorRouter:
 
     def quiet(self) -> Deferred[None]:
         """Fires when no command is on its way and every event is safe."""
-        done: Deferred[None] = Deferred(self._quiet_waiters.remove)
-        self._quiet_waiters.append(done)
-        self._when_quiet()
-        return done
+        return self._endings.quiet()
 
-    def _when_quiet(self) -> None:
-        if self._quiet_waiters and not self.pending and not self._unsettled:
-            waiters, self._quiet_waiters = self._quiet_waiters, []
-            for waiter in waiters:
-                waiter.callback(None)
-
-    def _idle(self, link: Link) -> None:
-        self._when_quiet()
-        if link in self._leaving and not self._pending_on(link):
-            self._leaving.pop(link)()
+    def _busy(self) -> bool:
+        return bool(self.pending or self._unsettled)
 
     def _pending_on(self, link: Link) -> int:
         return sum(table.pending_on(link) for table in (self.from_connectors, self.from_cluster, self.own))
@@ -450,7 +436,8 @@ class AggregatorRouter:
             self._feeders.resume()
 
     def _cluster_takes(self) -> bool:
-        return any(member.available and is_free(member) for member in self._members())
+        members = self._links.of_type(CLUSTER)
+        return any(member.available and member.validated and is_free(member) for member in members)
 
 
 def _topic(frame: Frame) -> str:
