@@ -52,16 +52,23 @@ class ListenerProtocol(ShosetProtocol):
         shoset = self.shoset
         link = shoset.registry.session(hello.session)
         expired: list[Kept] = []
-        resumed = link is not None
+        resumed = False
         if link is None:
             link = ShosetLink(shoset, hello.session, sheds=True)
             link.logical_name, link.type, link.tenant = hello.logical_name, hello.type, frame.tenant
             link.instance = hello.instance
-        else:
+        elif hello.counted_with in (None, shoset.identity.instance):
             # A count that cannot be is refused here as malformed, and leaves the session as it was.
             expired = link.outbox.resume(hello.received, shoset.clock.seconds())
             link.counters.resent += link.outbox.unsent
             link.inbox.resume()
+            resumed = True
+        else:
+            # The dialler was linked with another since, or did not hear our first answer: both count anew.
+            expired = link.outbox.restart(shoset.clock.seconds())
+            link.counters.resent += link.outbox.unsent
+            link.inbox.restart()
+            link.validated = False
         link.bind_address = hello.bind_address
         link.filter = topics
         self.set_interval(hello.heartbeat)
@@ -131,6 +138,7 @@ class DiallerProtocol(ShosetProtocol):
                 received=self._target.inbox.received,
                 heartbeat=int(shoset.limits.heartbeat * 1000),
                 topics=self._dialler.topics,
+                counted_with=self._target.instance or None,
             ).pack(),
         )
 
@@ -186,7 +194,7 @@ class DiallerProtocol(ShosetProtocol):
         first, last = link.outbox.acknowledged, link.outbox.last
         if link.instance == answer.instance and answer.resumed is not False and first <= answer.received <= last:
             return True
-        if answer.received == 0 and not (answer.resumed and link.instance):
+        if answer.received == 0:
             return False
         # As when two processes answer in turn at one address, and each knows a part of the session.
         link.renew()

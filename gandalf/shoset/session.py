@@ -140,7 +140,7 @@ class Outbox:
         self.acknowledge(received)
         return self._wait_again(now)
 
-    def restart(self, now: float, settled_before: float) -> list[Kept]:
+    def restart(self, now: float, settled_before: float = float("-inf")) -> list[Kept]:
         """The session is new on the other side: all that is not acknowledged waits again, in order.
 
         What another peer has taken charge of, and came here before ``settled_before``, is not sent again: it

@@ -289,9 +289,11 @@ class ResumeTest(ShosetTestCase):
         """Another instance, which has a count in this session."""
         self.disagree("not 4", received=4, instance=unique())
 
-    def test_disagreement_another_instance_that_knows(self) -> None:
-        """Another instance, which knows this session from before."""
-        self.disagree("not 0", received=0, resumed=True, instance=unique())
+    def test_link_tells_with_whom_it_counted(self) -> None:
+        """So that another instance, which may know the session too, does not take the count for its own."""
+        self.assertNotIn("counted_with", self.peer.heard(kinds.LINK)[0])
+        peer = self.again(received=5)
+        self.assertEqual(self.peer.identity["instance"], peer.heard(kinds.LINK)[0]["counted_with"])
 
     def test_expired_are_dropped_and_reported(self) -> None:
         """After a reconnection, what waited longer than its timeout is not sent; the numbers stay right."""

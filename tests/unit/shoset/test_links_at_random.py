@@ -87,8 +87,10 @@ class LinksMachine(RuleBasedStateMachine):
         self.from_listener: dict[bytes, Frame] = {}
         self.listeners: list[ShosetFactory] = []
         self.new_listener()
+        self.calm = 0
+        """How often something could be delivered since the connection broke."""
         self.dialler.start()
-        self.network.settle()
+        self.deliver_all()
 
     def new_listener(self) -> None:
         """Another instance at the address."""
@@ -120,17 +122,18 @@ class LinksMachine(RuleBasedStateMachine):
                 self.from_listener[frame.uuid] = frame
                 link.send(frame)
 
-    @rule(forward=st.booleans(), count=st.integers(1, 1200))
-    def deliver(self, forward: bool, count: int) -> None:
-        """Some bytes arrive, in one chunk."""
-        if self.network.cables:
-            cable = self.network.cable
-            (cable.dialling if forward else cable.listening).deliver(count)
+    @rule(forward=st.integers(0, 1200), back=st.integers(0, 1200))
+    def deliver(self, forward: int, back: int) -> None:
+        """Some bytes arrive, each way in one chunk."""
+        self.calm += 1
+        self.network.cable.dialling.deliver(forward)
+        self.network.cable.listening.deliver(back)
         self.network.settle()
 
     @rule()
     def deliver_all(self) -> None:
         """Everything arrives, and what answers it too."""
+        self.calm += 2
         self.let_go()
         self.network.held = True
         for cable in self.network.cables:
@@ -156,19 +159,6 @@ class LinksMachine(RuleBasedStateMachine):
         if open_:
             data.draw(st.sampled_from(open_)).settle()
 
-    @precondition(lambda self: self.network.cables)
-    @rule()
-    def cut(self) -> None:
-        """Both ends are told."""
-        self.network.cable.cut()
-
-    @precondition(lambda self: self.network.cables)
-    @rule()
-    def cut_unnoticed(self) -> None:
-        """The dialler is told, the listener is not: the old connection looks alive when the next one comes."""
-        self.network.cable.dialling.severed = True
-        self.network.cable.dialling.lose(ConnectionLost())
-
     @rule(data=st.data())
     def pause(self, data: st.DataObject) -> None:
         """One end stops reading."""
@@ -180,17 +170,32 @@ class LinksMachine(RuleBasedStateMachine):
         for link in self.links:
             link.resume()
 
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        """One end says bye."""
-        data.draw(st.sampled_from(self.links)).say_bye("DRAINING", "")
-
     @rule(seconds=st.sampled_from([0.03, 0.2, 3.0, 12.0]))
     def pass_time(self, seconds: float) -> None:
         """Timers run: acknowledgements, pings, dialling again, timeouts."""
         self.network.advance(seconds)
 
-    @rule()
+    @precondition(lambda self: self.calm >= 4)
+    @rule(
+        what=st.sampled_from(["cut", "cut", "cut unnoticed", "leave", "another instance"]),
+        dialling=st.booleans(),
+        seconds=st.sampled_from([0.0, 1.0, 12.0]),
+    )
+    def trouble(self, what: str, dialling: bool, seconds: float) -> None:
+        """The connection breaks, in one of many ways, after it had some time to do something."""
+        self.calm = 0
+        if what == "cut":
+            self.network.cable.cut()
+        elif what == "cut unnoticed":
+            # The old connection looks alive to the listener when the next one comes.
+            self.network.cable.dialling.severed = True
+            self.network.cable.dialling.lose(ConnectionLost())
+        elif what == "leave":
+            (self.links[0] if dialling else self.links[-1]).say_bye("DRAINING", "")
+        else:
+            self.another_instance()
+        self.network.advance(seconds)
+
     def another_instance(self) -> None:
         """The listener is killed, and another one started at its address."""
         for cable in self.network.cables:
