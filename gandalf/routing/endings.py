@@ -1,4 +1,4 @@
-"""Who waits until nothing is pending any more (protocol.md 5.2): a peer that said bye, the instance that is to stop."""
+"""Who waits until nothing is pending any more (protocol.md 5.2): a peer that said bye, an instance that stops."""
 
 from __future__ import annotations
 
