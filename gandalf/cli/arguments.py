@@ -9,10 +9,19 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-PAYLOAD_HELP = "Each KEY=TEXT, or KEY:=JSON, is a key of the payload."
+LONGEST_S = 31_536_000.0
+"""Seconds; a year is as long as anything is waited for."""
+
 _KEY = re.compile(r"(?P<key>[^=:]+)(?P<kind>:?=)(?P<value>.*)", re.DOTALL)
 _AGO = re.compile(r"(?P<count>\d{1,9})(?P<unit>[smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def seconds(context: click.Context, option: click.Parameter, value: float) -> float:
+    """Checks an option that says how many seconds to wait."""
+    if not 0 < value <= LONGEST_S:  # not a number is neither
+        raise click.BadParameter(f"{value!r}: allowed are seconds, more than 0 and at most {LONGEST_S:.0f}")
+    return value
 
 
 def payload(pairs: Sequence[str], text: str | None) -> object:

@@ -16,7 +16,8 @@ from gandalf.cli.errors import REFUSED, CommandEnd
 @click.option("--target", default="", metavar="NAME", help="The connector that it is for; all, by default.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.001, 31_536_000),
+    type=float,
+    callback=arguments.seconds,
     default=10.0,
     show_default=True,
     metavar="S",

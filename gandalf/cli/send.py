@@ -20,7 +20,8 @@ from gandalf.cli.errors import FAILED, REFUSED, CommandEnd
 @click.option("--json", "text", metavar="JSON", help="The payload, to which the keys are added.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.001, 31_536_000),
+    type=float,
+    callback=arguments.seconds,
     default=10.0,
     show_default=True,
     metavar="S",
