@@ -121,7 +121,7 @@ class FallThrough:
         """The connection broke: what waits there goes to the next at once."""
         for pending in list(self._by_link.get(link, {}).values()):
             # Whoever is told of the end of one may have ended another.
-            if pending.link is link:
+            if pending.link == link:
                 self._next(pending)
 
     def pending_on(self, link: Link) -> int:

@@ -179,6 +179,22 @@ class Falling(SynchronousTestCase):
         second.cancel()
         self.failureResultOf(second, CancelledError)
 
+    def test_candidates_that_are_equal(self) -> None:
+        """A candidate may be a value: losing it concerns every frame that waits at its equal."""
+
+        class Route(FakeLink):
+            def __eq__(self, other: object) -> bool:
+                return isinstance(other, Route) and other.logical_name == self.logical_name
+
+            def __hash__(self) -> int:
+                return hash(self.logical_name)
+
+        results = [self.table.send(self.make.command(), "group", [Route(CONNECTOR, "r")], 2.0) for _ in range(2)]
+        self.assertEqual(self.table.pending_on(Route(CONNECTOR, "r")), 2)
+        self.table.link_lost(Route(CONNECTOR, "r"))
+        for result in results:
+            self.failureResultOf(result, RoutingFailure)
+
     def test_sent_again_by_whoever_is_told(self) -> None:
         """The same uuid may be sent again as soon as the result is there."""
         frame, result = self.send()
