@@ -56,18 +56,21 @@ def stop(places: Places, say: Say) -> None:
     with _my_turn(places, say):
         ended = Supervisor(places).end()
         left = orphans.end_orphans(places)
-    if left:
-        say(f"Ended {len(left)} programs that a killed supervisord had left.")
+    _say_left(left, say)
     if ended:
         say("The local network has ended. Its data stays in var/.")
     elif not left:
         say("The local network does not run.")
 
 
+def _say_left(processes: list[int], say: Say) -> None:
+    if processes:
+        say(f"Programs that a killed supervisord had left are ended: {len(processes)}.")
+
+
 def _launch(plan: Plan, supervisor: Supervisor, say: Say) -> None:
     left = orphans.end_orphans(plan.places)
-    if left:
-        say(f"Ended {len(left)} programs that a killed supervisord had left.")
+    _say_left(left, say)
     ports.check_free(plan.listeners)
     supervisor.launch(plan.environment)
 
