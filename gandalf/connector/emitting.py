@@ -15,9 +15,10 @@ from gandalf.connector.loop import Loop
 from gandalf.connector.network import Promise
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import NOT_VALIDATED, OVERLOADED, TOO_LARGE
+from gandalf.routing.fallthrough import accepts, is_free, length_of
 from gandalf.routing.link import Link
 from gandalf.shoset.settings import Limits
-from gandalf.wire.envelope import LENGTH, Frame
+from gandalf.wire.envelope import Frame
 
 STOPPED = "STOPPED"
 
@@ -115,7 +116,7 @@ class Emitter:
     def fits(self, frame: Frame) -> bool:
         """Whether any link there is accepts so long a frame."""
         longest = max((link.max_frame for link in self._ready()), default=self._limits.max_frame)
-        return _length(frame) <= longest
+        return length_of(frame) <= longest
 
     def refused(self, reference: bytes, code: str, message: str) -> bool:
         """Whether an error event about `reference` is about an event of ours."""
@@ -181,16 +182,16 @@ class Emitter:
         self.flush()
 
     def _choose(self, emission: Emission) -> Link | None:
-        free = [link for link in self._ready() if not link.congested and not link.full]
+        ready = self._ready()
+        fit = [link for link in ready if accepts(link, emission.frame)]
+        if ready and not fit:
+            self._end(emission, self._too_large(emission.frame))
+        free = [link for link in fit if is_free(link)]
         if not free:
             return None
-        fit = [link for link in free if _length(emission.frame) <= link.max_frame]
-        if not fit:
-            self._end(emission, self._too_large(emission.frame))
-            return None
-        if emission.prefer in fit:
+        if emission.prefer in free:
             return emission.prefer
-        return fit[zlib.crc32(emission.topic.encode()) % len(fit)]
+        return free[zlib.crc32(emission.topic.encode()) % len(free)]
 
     def _send(self, emission: Emission, link: Link) -> None:
         emission.link = link
@@ -237,8 +238,4 @@ class Emitter:
 
     def _too_large(self, frame: Frame) -> EventRefused:
         longest = max((link.max_frame for link in self._ready()), default=self._limits.max_frame)
-        return EventRefused(TOO_LARGE, f"the event takes {_length(frame)} bytes; the network accepts {longest}")
-
-
-def _length(frame: Frame) -> int:
-    return len(frame.raw) - LENGTH.size
+        return EventRefused(TOO_LARGE, f"the event takes {length_of(frame)} bytes; the network accepts {longest}")

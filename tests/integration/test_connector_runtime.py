@@ -210,12 +210,16 @@ class TwistdTests(NetworkCase):
         self.addCleanup(deferToThread, program.end)
         return program
 
+    def directory(self) -> str:
+        """A place for repositories."""
+        return str(Path(self.mktemp()).absolute())
+
     async def test_connectors_of_a_file(self) -> None:
         """Each of them answers; one whose secret is refused does not end the other; SIGTERM ends with 0."""
         await self.network()
         self.member.refused.add("workflow1")
         network = await self.connector(asker(), "asker1")
-        directory = self.mktemp()
+        directory = self.directory()
         self.member.speakers["vcs"] = "git1"
         program = self.program(
             f'logical_name = "git1"\nuse = "gandalf.connector.git:program"\nsecret = "s"\n'
