@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
 from gandalf.api.operations import OperationsAPI
+from gandalf.api.site import SilentSite
 from gandalf.cluster.brothers import INTERVAL, Brothers
 from gandalf.cluster.configurations import Configurations
 from gandalf.cluster.databases import Databases
@@ -151,7 +151,7 @@ class ClusterMember:
             "cluster member {name}, instance {instance}", name=identity.logical_name, instance=identity.instance.hex()
         )
         if config.status.listen is not None:
-            site = Site(OperationsAPI(self).resource())
+            site = SilentSite(OperationsAPI(self).resource())
             self._ports.append(await listen(self._reactor, config.status.listen, site, None, "status.listen"))
         self.state = "starting: database"
         await retried("database", self._open, self._reactor, self._jitter, expected=(DatabaseUnavailable,))

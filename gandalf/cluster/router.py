@@ -132,12 +132,14 @@ class ClusterRouter:
         body = unpack_body(frame.body)
         record = read_record(frame, body, now=self._milliseconds(), member=self._member)
         is_error = record.topic == ERROR_TOPIC and frame.reference is not None and record.event in CODES
+        # First, so that there is no moment at which nothing is pending and it is not yet to be recorded.
+        charge = self._record_event(record, frame, origin)
         if is_error:
             self._error_event(frame, origin, record)
         else:
             self._answered(frame, origin)
             self._distribute(frame, origin)
-        return self._record_event(record, frame, origin)
+        return charge
 
     def _answered(self, frame: Frame, origin: Link) -> None:
         """The first event that refers to a command ends it (protocol.md 6.2), whichever aggregator brings it."""
