@@ -186,7 +186,6 @@ class Sender:
             self._unlinked[sent.frame.uuid] = sent
             return
         sent.error = None
-        # Its answer may come while it is being sent; that is why `trying` is looked at and not the order.
         sent.trying = self._tries.send(sent.frame, GROUP, links, max(left, _SOON))
         sent.trying.addCallbacks(lambda frame: None, self._not_taken, errbackArgs=(sent,))
 
