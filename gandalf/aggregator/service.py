@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
 from gandalf.aggregator.database import TenantDatabase
 from gandalf.aggregator.requests import (
@@ -26,6 +25,7 @@ from gandalf.aggregator.requests import (
 from gandalf.aggregator.startup import Startup, retried
 from gandalf.aggregator.status import connections, status
 from gandalf.api.operations import OperationsAPI
+from gandalf.api.site import SilentSite
 from gandalf.config import AggregatorConfig
 from gandalf.network import BindFailed, CertificateNames, Listen, limits_of
 from gandalf.routing.aggregator import AggregatorRouter
@@ -197,7 +197,7 @@ class AggregatorService:
         """Listen, link to every cluster address; done when one link is up."""
         if not self._ports:
             own, api = self.config.aggregator, self.config.api
-            site = Site(self._api.resource())
+            site = SilentSite(self._api.resource())
             self._ports.append(await self._listen_http(api.listen, site, "api.listen"))
             self._ports.append(await self._listen(own.listen, self.shoset, "aggregator.listen"))
             self.diallers.start(str(address) for address in own.cluster)
@@ -316,6 +316,7 @@ class AggregatorService:
             self._refused(error)
         if link.validated:
             self.router.link_up(link)
+            self.router.introduce(link)
             if not self._validated.called:
                 self._validated.callback(None)
 

@@ -60,6 +60,7 @@ class AggregatorRouter:
         """Requests of the aggregator's own, on their way to the cluster."""
         self._clock = clock
         self._links = links
+        self._make_frame = make_frame
         self._max_timeout = max_timeout
         self._database = database
         self._rotation = Rotation()
@@ -82,6 +83,7 @@ class AggregatorRouter:
             kinds.CONFIGURATION_DATABASE: self._configuration_database,
             kinds.HEARTBEAT: self._heartbeat,
         }
+        self._heartbeats: dict[Link, Frame] = {}
 
     # Frames.
 
@@ -179,12 +181,13 @@ class AggregatorRouter:
         if not members:
             self._adrift.append((frame, charge))
             return True
-        able = [member for member in members if accepts(member, frame)]
+        length = length_of(frame)
+        able = [member for member in members if length <= member.max_frame]
         charge.keepers = len(able)
         for member in able:
             member.send(frame, charge)
         if not able:
-            message = f"{length_of(frame)} bytes is more than any cluster member accepts"
+            message = f"{length} bytes is more than any cluster member accepts"
             self.answer(frame, charge.origin, failures.TOO_LARGE, message)
             charge.settle()
         return bool(able)
@@ -320,6 +323,7 @@ class AggregatorRouter:
         if frame.tenant != self.tenant:
             self._wrong_tenant(frame, origin)
             return
+        self._heartbeats[origin] = frame
         for member in self._members():
             # The next one comes soon: it is not kept for a member that cannot have it now.
             if member.available and not member.full and accepts(member, frame):
@@ -358,9 +362,17 @@ class AggregatorRouter:
         for table in (self.from_connectors, self.from_cluster, self.own):
             table.link_lost(link)
 
+    def introduce(self, member: Link) -> None:
+        """A member that has just accepted our secret has not heard who is here: tell it each connector's latest
+        heartbeat, under a new uuid since it may have seen the old one."""
+        for link, heartbeat in self._heartbeats.items():
+            if link.available:
+                member.send(self._make_frame(kinds.HEARTBEAT, readable(heartbeat), target=heartbeat.target))
+
     def link_gone(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
         self._feeders.forget(link)
+        self._heartbeats.pop(link, None)
         if self._held is not None:
             self._held.drop(link)
 
@@ -436,8 +448,10 @@ class AggregatorRouter:
             self._feeders.resume()
 
     def _cluster_takes(self) -> bool:
-        members = self._links.of_type(CLUSTER)
-        return any(member.available and member.validated and is_free(member) for member in members)
+        for member in self._links.of_type(CLUSTER):
+            if member.available and member.validated and is_free(member):
+                return True
+        return False
 
 
 def _topic(frame: Frame) -> str:

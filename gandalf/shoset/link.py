@@ -106,12 +106,19 @@ class ShosetLink:
 
     @property
     def congested(self) -> bool:
-        """More than the high-water mark is unsent (protocol.md 6.7)."""
-        return self.outbox.unsent_bytes > self.shoset.limits.high_water
+        """More than the high-water mark is unsent (protocol.md 6.7).
+
+        What waits for our own secret to be accepted does not count: the connection is free for it.
+        """
+        return self.outbox.unsent_bytes > self.shoset.limits.high_water and not self._gated
 
     @property
     def full(self) -> bool:
-        """As much is kept unacknowledged as may be (protocol.md 5.3)."""
+        """As much is kept unacknowledged as may be (protocol.md 5.3); as for :attr:`congested`."""
+        return self._at_bound and not self._gated
+
+    @property
+    def _at_bound(self) -> bool:
         limits = self.shoset.limits
         outbox = self.outbox
         return outbox.bytes >= limits.unacknowledged_bytes or len(outbox) >= limits.unacknowledged_frames
@@ -150,18 +157,18 @@ class ShosetLink:
             self.counters.overflowed += 1
             self.shoset.counters.overflowed += 1
             return
-        if self.congested or self.full:
+        if self.congested or self._at_bound:
             self._strained = True
-            if self._sheds and self.full and self.available:
+            if self._sheds and self._at_bound and self.available:
                 self.shoset.counters.slow_consumers += 1
                 self.dismiss("SLOW_CONSUMER", "too much is waiting for you; link again to catch up")
 
     def _has_room(self, now: float) -> bool:
         """Whether one more frame may wait; when full, what others have taken charge of makes room."""
-        if self.full and now >= self._evict_at:
+        if self._at_bound and now >= self._evict_at:
             self._evict_at = now + EVICT_INTERVAL
             self.outbox.discard_settled()
-        return not (self._sheds and self.full)
+        return not (self._sheds and self._at_bound)
 
     def _may_go_now(self, connection: ShosetProtocol, frame: Frame) -> bool:
         if not connection.writable:

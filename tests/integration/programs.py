@@ -26,8 +26,8 @@ def free_port() -> int:
         return port
 
 
-def until(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
-    """What ``condition`` gives once it is true.
+def until(condition: Callable[[], Any], what: str, timeout: float = 20.0, log: Callable[[], str] = lambda: "") -> Any:
+    """What ``condition`` gives once it is true; ``log`` tells more when it never is.
 
     :raises AssertionError: it never was.
     """
@@ -37,7 +37,7 @@ def until(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any
         if value:
             return value
         time.sleep(0.01)
-    raise AssertionError(f"not within {timeout} s: {what}")
+    raise AssertionError(f"not within {timeout} s: {what}\n{log()}")
 
 
 class Program:

@@ -48,7 +48,7 @@ class AggregatorCase(SynchronousTestCase):
         program = self.program(extra).start()
         self.member = self.accept()
         self.configure(self.member)
-        until(lambda: get_json(self.api, "/readyz"), f"ready\n{program.log}")
+        until(lambda: get_json(self.api, "/readyz"), "ready", log=lambda: program.log)
         return program
 
     def accept(self) -> Peer:
@@ -235,7 +235,7 @@ class StartAndEndTests(AggregatorCase):
         self.assertIsNone(get_json(self.api, "/readyz"))
         reply(member, secret, "true")
         self.configure(member)
-        until(lambda: get_json(self.api, "/readyz"), f"ready\n{program.log}")
+        until(lambda: get_json(self.api, "/readyz"), "ready", log=lambda: program.log)
         self.assertNotIn("0123456789abcdef0123", program.log)
 
     def test_a_refused_secret_ends_it(self) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gandalf.connector.connecting import connect
 from gandalf.connector.runtime import Runtime
 from gandalf.store import secrets, tenants, trace
 from tests.integration import postgres
-from tests.integration.programs import Program, free_port, get_json, until
+from tests.integration.programs import ROOT, Program, free_port, get_json, until
 
 TENANT = "tenant1"
 WORKERS = 8
@@ -38,7 +39,7 @@ class NetworkTests(TestCase):
 
     timeout = 240
 
-    def setUp(self) -> Deferred[None]:
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         return ensureDeferred(self._start())
 
     async def _start(self) -> None:
@@ -50,27 +51,26 @@ class NetworkTests(TestCase):
         self.api_ports = [free_port(), free_port()]
         self.processes: dict[str, tuple[Program, Callable[[], object]]] = {}
         for number in range(2):
-            self._add(f"member {number}", self._member(number), lambda: None)
+            self._add(f"member {number}", self._member(number), self._cluster_whole)
         for number in range(2):
             port = self.api_ports[number]
-            self._add(
-                f"aggregator {number}", self._aggregator(number), lambda port=port: get_json(port, "/readyz")
-            )
+            self._add(f"aggregator {number}", self._aggregator(number), partial(get_json, port, "/readyz"))
         for number in range(WORKERS // PER_PROCESS):
             names = self._names(number)
-            self._add(
-                f"workers {' '.join(names)}", self._connectors(names), lambda names=names: self._linked(names)
-            )
+            self._add(f"workers {' '.join(names)}", self._connectors(names), partial(self._linked, names))
         for name, (program, ready) in self.processes.items():
             program.start()
             if "member" not in name:
-                await deferToThread(until, ready, f"{name} ready\n{program.log}", 30)
+                await deferToThread(until, ready, f"{name} ready", 30, self._logs)
         self.driver: Runtime = await connect(Connector("drive", "test", [(1, 0)]), self._driver(), reactor=reactor)
         self.addCleanup(self.driver.stop)
 
     def _add(self, name: str, program: Program, ready: Callable[[], object]) -> None:
         self.processes[name] = (program, ready)
         self.addCleanup(program.end)
+
+    def _logs(self) -> str:
+        return "\n".join(f"--- {name}\n{program.log[-3000:]}" for name, (program, _) in self.processes.items())
 
     def _secret(self, component_type: str, logical_name: str) -> str:
         with postgres.transaction(self.control) as connection:
@@ -84,6 +84,7 @@ class NetworkTests(TestCase):
             logical_name = "cluster1"
             listen = "127.0.0.1:{self.member_ports[number]}"
             database = "{self.control}"
+            definitions = ["{ROOT / "conf" / "definitions"}"]
 
             """,
         )
@@ -140,6 +141,14 @@ class NetworkTests(TestCase):
             secret=self._secret("connector", "driver1"),
         )
 
+    def _cluster_whole(self) -> bool:
+        """Whether every aggregator has a validated link to every member."""
+        statuses = [get_json(port, "/api/v1/status") for port in self.api_ports]
+        return all(
+            status and all(member["linked"] and member["validated"] for member in status["cluster"])
+            for status in statuses
+        )
+
     def _linked(self, names: list[str]) -> bool:
         """Whether both instances have a validated connection of each name for every process that should run."""
         running = Counter(
@@ -167,6 +176,7 @@ class NetworkTests(TestCase):
     async def _killed_in_turn(self) -> None:
         load = Load(self.driver)
         load.start()
+        self.addCleanup(load.stop)
         await deferLater(reactor, 1.0, lambda: None)
         recoveries = {}
         for name, (program, ready) in self.processes.items():
@@ -174,7 +184,7 @@ class NetworkTests(TestCase):
             recoveries[name] = await self._first_success(load)
             await deferLater(reactor, 0.5, lambda: None)
             program.start()
-            await deferToThread(until, ready, f"{name} ready again", 30)
+            await deferToThread(until, ready, f"{name} ready again", 30, self._logs)
         await deferLater(reactor, 1.0, lambda: None)
         await load.stop()
         print(f"\n{load.summary()}; until the next success: { {k: round(v, 3) for k, v in recoveries.items()} }")
@@ -196,6 +206,7 @@ class NetworkTests(TestCase):
             try:
                 await load.network.send("work", "WORK", {"number": -1}, timeout=COMMAND_TIMEOUT)
             except CommandError:
+                await deferLater(reactor, 0.01, lambda: None)
                 continue
             return time.monotonic() - began
 
@@ -238,7 +249,8 @@ class Load:
     async def stop(self) -> None:
         """Send no more; wait until everything has ended."""
         for tick in self._ticks:
-            tick.stop()
+            if tick.running:
+                tick.stop()
         await DeferredList(self._running, fireOnOneErrback=True, consumeErrors=True)
 
     def summary(self) -> str:

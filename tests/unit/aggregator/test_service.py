@@ -348,6 +348,46 @@ class AggregatorTests(SynchronousTestCase):
         self.network.advance(0.1)
         self.assertEqual(self.database.used[1:], ["postgresql://rotated"])
 
+    def restart_member(self) -> None:
+        """The member's process ends, and another takes its address."""
+        self.member = Member(self.network, MEMBER)
+        self.network.cables[0].cut()
+        self.network.advance(1)
+
+    def test_a_member_that_starts_anew_hears_who_is_here(self) -> None:
+        """The latest heartbeat of each connector that is linked, under a new uuid."""
+        self.successResultOf(self.start())
+        shoset, _, link = self.connector()
+        self.validate(shoset, link)
+        heartbeats = [shoset.frame("heartbeat", {"event": "HEARTBEAT", "context": {"n": n}}) for n in range(2)]
+        for heartbeat in heartbeats:
+            link.send(heartbeat)
+        self.network.advance(1)
+        self.restart_member()
+        frames = [frame for frame, _ in self.member.host.received if frame.kind == "heartbeat"]
+        (told,) = [frame for frame in frames if unpack_body(frame.body)["source"] == "git1"]
+        self.assertEqual(unpack_body(told.body)["context"], {"n": 1})
+        self.assertNotEqual(told.uuid, heartbeats[1].uuid)
+
+    def test_a_secret_goes_ahead_of_all_that_waits(self) -> None:
+        """However much waits for a member that comes back as another process, the secret is proved first."""
+        self.successResultOf(self.start())
+        shoset, _, link = self.connector()
+        self.validate(shoset, link)
+        self.network.cables[0].dialling.severed = self.network.cables[0].listening.severed = True
+        events = [shoset.frame("evt", {"topic": "a", "event": "X", "payload": "x" * 2**20}) for _ in range(6)]
+        for event in events:
+            link.send(event)
+            self.network.settle()
+        self.network.cables[0].cut()
+        self.member = Member(self.network, MEMBER)
+        self.network.advance(1)
+        self.assertEqual(self.member.kinds()[0], "secret")
+        self.assertEqual(
+            [uuid for uuid in self.member.host.uuids if uuid in {e.uuid for e in events}],
+            [event.uuid for event in events],
+        )
+
     def test_links_are_shown(self) -> None:
         """Both links with their sessions and counters; a broken one as broken."""
         self.successResultOf(self.start())
