@@ -286,14 +286,13 @@ class ShosetLink:
 
     def connection_lost(self, connection: ShosetProtocol) -> None:
         """``connection`` is gone; the session is kept."""
-        if connection is self.connection:
-            self.counters.bytes_out += connection.bytes_out
-            self.connection = None
-            self.since = self.shoset.clock.seconds()
-            if self._ack_timer is not None:
-                self._ack_timer.cancel()
-                self._ack_timer = None
-            self.shoset.link_down(self)
+        self.counters.bytes_out += connection.bytes_out
+        self.connection = None
+        self.since = self.shoset.clock.seconds()
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self.shoset.link_down(self)
 
     # Acknowledgements (protocol.md 5.3).
 

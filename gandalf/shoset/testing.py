@@ -61,15 +61,16 @@ class FakeTransport:
         self.connected = True
         self.reading = True
         self._end = _End.NONE
+        self._end_told = False
         self._producer: IPushProducer | None = None
         self._producer_paused = False
 
     # What the protocol does.
 
     def write(self, data: bytes) -> None:
-        """Send; what is written after an end vanishes."""
+        """Send; until the end was told, as a socket, even what is written after it was asked for."""
         self.writes.append(data)
-        if self.connected and self._end is _End.NONE:
+        if self.connected and self._end is not _End.ABORTED and not self._end_told:
             self.waiting += data
             if self._producer is not None and not self._producer_paused and len(self.waiting) > self.capacity:
                 self._producer_paused = True
@@ -154,7 +155,8 @@ class FakeTransport:
             return True
         if not self.held and self.deliver():
             return True
-        return not self.waiting and self._end is not _End.NONE and self._tell_end()
+        # A socket waits for its producer to be unregistered.
+        return not self.waiting and self._producer is None and self._end is not _End.NONE and self._tell_end()
 
     def lose(self, reason: Exception) -> None:
         """The connection is gone for this end."""
@@ -171,6 +173,7 @@ class FakeTransport:
 
     def _tell_end(self) -> bool:
         """Tell the peer, which does not half-close, that nothing more comes."""
+        self._end_told = True
         told = not self.severed and self.peer.connected and self.peer.reading
         if told:
             self.peer.lose(ConnectionDone())

@@ -162,6 +162,10 @@ class StopTest(ShosetTestCase):
         dialler.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
         self.assertEqual("", dialler.trouble)
+        self.network.silent.clear()
+        self.raw_listener()
+        self.network.settle()
+        self.assertEqual([], self.network.cables)
 
     def test_stop_during_the_handshake(self) -> None:
         """The answer comes too late: no link."""

@@ -11,6 +11,7 @@ from gandalf.shoset.testing import RawPeer, unique
 from gandalf.wire import kinds
 from gandalf.wire.body import pack_body
 from gandalf.wire.envelope import LENGTH
+from gandalf.wire.framing import FrameReader
 from tests.unit.shoset.support import ShosetTestCase, event, uuids
 
 
@@ -74,7 +75,7 @@ class LinkedTest(ShosetTestCase):
     def test_unknown_keys_in_link_are_ignored(self) -> None:
         """A body may bring what a later version adds (protocol.md 2)."""
         shoset, _ = self.listen()
-        peer = self.linked(shoset, colour="blue", future={"a": [1]})
+        peer = self.linked(shoset, colour="blue", future={"a": [1]}, counted_with=5)
         self.assertEqual(1, len(peer.heard(kinds.LINKED)))
 
     def test_link_byte_by_byte(self) -> None:
@@ -381,6 +382,7 @@ class RefusedLaterTest(ShosetTestCase):
         self.peer.say(kinds.LINKED)
         self.peer.say(kinds.EVENT)
         self.network.settle()
+        self.patch(FrameReader, "feed", lambda reader, chunk: self.fail("it was read"))
         self.peer.say(kinds.EVENT)
         self.peer.write(LENGTH.pack(2**31))
         self.network.settle()
