@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-
-T = TypeVar("T")
 
 FIRST_DELAY = 0.1
 FACTOR = 2.0
@@ -20,24 +17,32 @@ _log = Logger()
 
 async def retried(
     what: str,
-    work: Callable[[], Awaitable[T]],
+    work: Callable[[], Awaitable[None]],
     clock: IReactorTime,
     jitter: Callable[[], float],
     *,
-    expected: tuple[type[Exception], ...],
-) -> T:
-    """What ``work`` gives, tried again after each ``expected`` error with growing pauses; each is logged.
+    expected: tuple[type[Exception], ...] = (Exception,),
+    fatal: tuple[type[Exception], ...] = (),
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Do ``work`` until it succeeds, with growing pauses; each failure is logged.
 
     Pauses grow from 0.1 s to 10 s, each shortened at random by up to a half.
 
     :param jitter: a random number from 0 to 1.
+    :param expected: errors after which it is tried again; others come out at once, as do those that are ``fatal``.
+    :param wanted: whether it is still to be done.
     """
     delay = FIRST_DELAY
-    while True:
+    while wanted():
         try:
             return await work()
+        except fatal:
+            raise
         except expected as error:
             pause = delay * (1 - jitter() / 2)
             delay = min(delay * FACTOR, LONGEST_DELAY)
-            _log.warn("{what}: {trouble}; again in {pause:.1f} s", what=what, trouble=str(error), pause=pause)
+            trouble = str(error) or type(error).__name__
+            _log.warn("{what}: {trouble}; again in {pause:.1f} s", what=what, trouble=trouble, pause=pause)
             await deferLater(clock, pause, lambda: None)
+    return None

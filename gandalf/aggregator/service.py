@@ -22,12 +22,13 @@ from gandalf.aggregator.requests import (
     parsed,
     payload_text,
 )
-from gandalf.aggregator.startup import Startup, retried
+from gandalf.aggregator.startup import Startup
 from gandalf.aggregator.status import connections, status
 from gandalf.api.operations import OperationsAPI
 from gandalf.api.site import SilentSite
 from gandalf.config import AggregatorConfig
 from gandalf.network import BindFailed, CertificateNames, Listen, limits_of
+from gandalf.retry import retried
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import WRONG_TENANT

@@ -7,14 +7,9 @@ from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-FIRST_DELAY = 0.1
-FACTOR = 2.0
-LONGEST_DELAY = 10.0
-
-_log = Logger()
+from gandalf.retry import retried
 
 
 @attrs.define
@@ -117,36 +112,3 @@ class Startup:
         step.state, step.trouble = "done", ""
         step.took = self._clock.seconds() - began
         self.log.info("start-up: {step} done in {took:.3f} s", step=step.name, took=step.took)
-
-
-async def retried(
-    what: str,
-    work: Callable[[], Awaitable[None]],
-    clock: IReactorTime,
-    jitter: Callable[[], float],
-    *,
-    fatal: tuple[type[Exception], ...] = (),
-    wanted: Callable[[], bool] = lambda: True,
-) -> None:
-    """Do ``work`` until it succeeds, with growing pauses; each failure is logged.
-
-    :param fatal: exceptions that come out at once.
-    :param wanted: whether it is still to be done.
-    """
-    delay = FIRST_DELAY
-    while wanted():
-        try:
-            return await work()
-        except fatal:
-            raise
-        except Exception as error:
-            pause = delay * (1 - jitter() / 2)
-            delay = min(delay * FACTOR, LONGEST_DELAY)
-            _log.warn(
-                "{what}: {trouble}; again in {pause:.1f} s",
-                what=what,
-                trouble=str(error) or type(error).__name__,
-                pause=pause,
-            )
-            await deferLater(clock, pause, lambda: None)
-    return None
