@@ -15,10 +15,11 @@ from gandalf.routing import failures
 from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.endings import Endings
-from gandalf.routing.errors import ErrorEvents, MakeFrame, readable
+from gandalf.routing.errors import ErrorEvents, MakeFrame, topic_of
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, is_free, length_of, validated
 from gandalf.routing.feeders import Feeders
+from gandalf.routing.heartbeats import Heartbeats
 from gandalf.routing.held import HeldFrames
 from gandalf.routing.link import CLUSTER, CONNECTOR, Link, Links
 from gandalf.routing.replies import Askers, verdict
@@ -51,7 +52,7 @@ class AggregatorRouter:
         self.tenant = tenant
         self.errors = ErrorEvents(make_frame, now)
         self.counters: Counter[str] = Counter()
-        self._endings = Endings(self._pending_on, self._busy)
+        self._endings = Endings(self._pending_on, lambda: bool(self.pending or self._unsettled))
         self.from_connectors = FallThrough(clock, idle=self._endings.idle)
         """Commands on their way to the cluster."""
         self.from_cluster = FallThrough(clock, idle=self._endings.idle)
@@ -60,7 +61,6 @@ class AggregatorRouter:
         """Requests of the aggregator's own, on their way to the cluster."""
         self._clock = clock
         self._links = links
-        self._make_frame = make_frame
         self._max_timeout = max_timeout
         self._database = database
         self._rotation = Rotation()
@@ -73,6 +73,7 @@ class AggregatorRouter:
         self._askers = Askers(links)
         self._held: HeldFrames | None = HeldFrames(clock)
         self._feeders = Feeders()
+        self._heartbeats = Heartbeats(make_frame)
         self._rules: dict[str, Callable[[Frame, Link], Charge | None]] = {
             kinds.EVENT: self._event,
             kinds.COMMAND: self._command,
@@ -83,7 +84,6 @@ class AggregatorRouter:
             kinds.CONFIGURATION_DATABASE: self._configuration_database,
             kinds.HEARTBEAT: self._heartbeat,
         }
-        self._heartbeats: dict[Link, Frame] = {}
 
     # Frames.
 
@@ -214,7 +214,7 @@ class AggregatorRouter:
                 continue
             if link.filters:
                 if topic is None:
-                    topic = _topic(frame)
+                    topic = topic_of(frame)
                 if not link.wants(topic):
                     continue
             link.send(frame)
@@ -323,11 +323,7 @@ class AggregatorRouter:
         if frame.tenant != self.tenant:
             self._wrong_tenant(frame, origin)
             return
-        self._heartbeats[origin] = frame
-        for member in self._members():
-            # The next one comes soon: it is not kept for a member that cannot have it now.
-            if member.available and not member.full and accepts(member, frame):
-                member.send(frame)
+        self._heartbeats.spread(frame, origin, self._members())
 
     # 6.6 Error events
 
@@ -363,16 +359,13 @@ class AggregatorRouter:
             table.link_lost(link)
 
     def introduce(self, member: Link) -> None:
-        """A member that has just accepted our secret has not heard who is here: tell it each connector's latest
-        heartbeat, under a new uuid since it may have seen the old one."""
-        for link, heartbeat in self._heartbeats.items():
-            if link.available:
-                member.send(self._make_frame(kinds.HEARTBEAT, readable(heartbeat), target=heartbeat.target))
+        """A member that has just accepted our secret is told who is here: each connector's latest heartbeat."""
+        self._heartbeats.introduce(member)
 
     def link_gone(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
         self._feeders.forget(link)
-        self._heartbeats.pop(link, None)
+        self._heartbeats.forget(link)
         if self._held is not None:
             self._held.drop(link)
 
@@ -415,9 +408,6 @@ class AggregatorRouter:
         """Fires when no command is on its way and every event is safe."""
         return self._endings.quiet()
 
-    def _busy(self) -> bool:
-        return bool(self.pending or self._unsettled)
-
     def _pending_on(self, link: Link) -> int:
         return sum(table.pending_on(link) for table in (self.from_connectors, self.from_cluster, self.own))
 
@@ -452,11 +442,6 @@ class AggregatorRouter:
             if member.available and member.validated and is_free(member):
                 return True
         return False
-
-
-def _topic(frame: Frame) -> str:
-    topic = readable(frame).get("topic")
-    return topic if isinstance(topic, str) else ""
 
 
 _TENANT_RULE = frozenset({kinds.EVENT, kinds.COMMAND, kinds.CONFIG})

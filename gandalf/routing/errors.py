@@ -114,3 +114,9 @@ def readable(frame: Frame) -> dict[str, object]:
         return unpack_body(frame.body)
     except WireError:
         return {}
+
+
+def topic_of(frame: Frame) -> str:
+    """The topic of an event; "" when it has none that can be read, which no pattern matches."""
+    topic = readable(frame).get("topic")
+    return topic if isinstance(topic, str) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gandalf.routing.link import CONNECTOR
 from gandalf.routing.testing import TENANT, FakeLink
 from gandalf.wire import kinds
+from gandalf.wire.body import unpack_body
 from gandalf.wire.envelope import LENGTH, Frame
 from tests.unit.routing.support import OTHER_TENANT, Error, RoutingCase
 
@@ -457,6 +458,35 @@ class Heartbeat(RoutingCase):
         for tenant in (TENANT, OTHER_TENANT):
             self.route(self.make(kinds.HEARTBEAT, {}, tenant=tenant), self.member1, {})
         self.assertEqual(self.router.errors.counts, {})
+
+    def test_introduction(self) -> None:
+        """A member that comes anew is told the latest of each connector that is here, under uuids of ours."""
+        for link in (self.git1, self.git2, self.git2, self.flow, self.bare):
+            body = {"event": "HEARTBEAT", "context": {"logical_name": link.logical_name, "of": len(link.sent)}}
+            self.drop(self.make(kinds.HEARTBEAT, body, tenant=TENANT, target="t"), link)
+        self.router.link_gone(self.git1)
+        self.flow.disconnect()
+        self.router.introduce(self.member2)
+        (told,) = self.member2.take()
+        self.assertEqual((told.kind, told.tenant, told.target), (kinds.HEARTBEAT, TENANT, "t"))
+        self.assertEqual(unpack_body(told.body)["context"]["logical_name"], "git")
+        self.assertEqual(unpack_body(told.body)["source"], "somebody")
+        latest = [frame for frame, _ in self.member2.sent if frame.kind == kinds.HEARTBEAT][2]
+        self.assertEqual((told.body, told.uuid == latest.uuid), (latest.body, False))
+
+    def test_introduction_that_is_too_long(self) -> None:
+        """It would break the connection, as any heartbeat."""
+        self.drop(self.make(kinds.HEARTBEAT, {}), self.git1)
+        self.member1.max_frame = 10
+        self.router.introduce(self.member1)
+        self.assertSent({})
+
+    def test_introduction_to_a_member_for_which_much_waits(self) -> None:
+        """It waits with the rest: without it the member would find nobody here until the next heartbeats."""
+        self.drop(self.make(kinds.HEARTBEAT, {}), self.git1)
+        self.member1.full = True
+        self.router.introduce(self.member1)
+        self.assertEqual(len(self.member1.take()), 1)
 
     def test_duplicate(self) -> None:
         """Dropped as any other."""
