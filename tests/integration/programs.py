@@ -72,6 +72,11 @@ class Program:
         """What it said so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.poll() is None
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self.process is not None
@@ -84,13 +89,13 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.running:
             self.process.kill()
             self.process.wait()
 
     def end(self) -> None:
         """For ``addCleanup``: end it, and remove its directory."""
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.running:
             self.process.terminate()
             try:
                 self.process.wait(15)

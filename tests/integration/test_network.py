@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -18,16 +19,16 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from gandalf.connector import CommandError, Connector
-from gandalf.connector.account import Account
 from gandalf.connector.connecting import connect
 from gandalf.connector.runtime import Runtime
-from gandalf.store import secrets, tenants, trace
+from gandalf.store import trace
 from tests.integration import postgres
-from tests.integration.programs import ROOT, Program, free_port, get_json, until
+from tests.integration.deployment import Deployment, logs
+from tests.integration.programs import Program, until
 
-TENANT = "tenant1"
-WORKERS = 8
-PER_PROCESS = 2
+PROCESSES = [[f"worker{(number + shift) % 4}" for shift in range(2)] for number in range(4)]
+"""Eight connectors: four logical names, each twice, the brothers in different processes."""
+
 INTERVAL = 0.02
 """Seconds between two commands, and between two events."""
 
@@ -43,128 +44,39 @@ class NetworkTests(TestCase):
         return ensureDeferred(self._start())
 
     async def _start(self) -> None:
-        self.control = postgres.control_dsn()
-        await deferToThread(tenants.create_tenant, self.control, TENANT, now=0)
+        network = self.network = await deferToThread(Deployment, members=2, aggregators=2)
         self.acts = Path(tempfile.mkdtemp(prefix="gandalf-acts-"))
-        self.member_ports = [free_port(), free_port()]
-        self.aggregator_ports = [free_port(), free_port()]
-        self.api_ports = [free_port(), free_port()]
+        self.addCleanup(shutil.rmtree, self.acts)
         self.processes: dict[str, tuple[Program, Callable[[], object]]] = {}
         for number in range(2):
-            self._add(f"member {number}", self._member(number), self._cluster_whole)
+            self._add(f"member {number}", network.member(number), network.cluster_whole)
         for number in range(2):
-            port = self.api_ports[number]
-            self._add(f"aggregator {number}", self._aggregator(number), partial(get_json, port, "/readyz"))
-        for number in range(WORKERS // PER_PROCESS):
-            names = self._names(number)
-            self._add(f"workers {' '.join(names)}", self._connectors(names), partial(self._linked, names))
+            self._add(f"aggregator {number}", network.aggregator(number), partial(network.ready, number))
+        for names in PROCESSES:
+            self._add(" ".join(names), network.workers(names, self.acts), partial(self._linked, names))
         for name, (program, ready) in self.processes.items():
             program.start()
             if "member" not in name:
-                await deferToThread(until, ready, f"{name} ready", 30, self._logs)
-        self.driver: Runtime = await connect(Connector("drive", "test", [(1, 0)]), self._driver(), reactor=reactor)
+                await self._until(ready, name)
+        driver = Connector("drive", "test", [(1, 0)])
+        self.driver: Runtime = await connect(driver, network.account("driver1"), reactor=reactor)
         self.addCleanup(self.driver.stop)
 
     def _add(self, name: str, program: Program, ready: Callable[[], object]) -> None:
         self.processes[name] = (program, ready)
         self.addCleanup(program.end)
 
-    def _logs(self) -> str:
-        return "\n".join(f"--- {name}\n{program.log[-3000:]}" for name, (program, _) in self.processes.items())
-
-    def _secret(self, component_type: str, logical_name: str) -> str:
-        with postgres.transaction(self.control) as connection:
-            return secrets.create_txn(connection, component_type, logical_name, TENANT, now=0)
-
-    def _member(self, number: int) -> Program:
-        return Program(
-            "gandalf-cluster",
-            f"""
-            [cluster]
-            logical_name = "cluster1"
-            listen = "127.0.0.1:{self.member_ports[number]}"
-            database = "{self.control}"
-            definitions = ["{ROOT / "conf" / "definitions"}"]
-
-            """,
-        )
-
-    def _aggregator(self, number: int) -> Program:
-        return Program(
-            "gandalf-aggregator",
-            f"""
-            [aggregator]
-            logical_name = "aggregator1"
-            tenant = "{TENANT}"
-            listen = "127.0.0.1:{self.aggregator_ports[number]}"
-            cluster = {json.dumps([f"127.0.0.1:{port}" for port in self.member_ports])}
-            secret = "{self._secret("aggregator", "aggregator1")}"
-            [api]
-            listen = "127.0.0.1:{self.api_ports[number]}"
-            """,
-        )
-
-    def _aggregators(self) -> list[str]:
-        return [f"127.0.0.1:{port}" for port in self.aggregator_ports]
-
-    @staticmethod
-    def _names(number: int) -> list[str]:
-        """Four logical names, each twice, the brothers in different processes."""
-        return [f"worker{(number + shift) % 4}" for shift in range(PER_PROCESS)]
-
-    def _connectors(self, names: list[str]) -> Program:
-        connectors = "\n".join(
-            f"""
-            [[connectors]]
-            logical_name = "{name}"
-            use = "tests.integration.workers:program"
-            secret = "{self._secret("connector", name)}"
-            options = {{ acts = "{self.acts}" }}
-            """
-            for name in names
-        )
-        return Program(
-            "gandalf-connector",
-            f"""
-            [connector]
-            tenant = "{TENANT}"
-            aggregators = {json.dumps(self._aggregators())}
-            {connectors}
-            """,
-        )
-
-    def _driver(self) -> Account:
-        return Account(
-            logical_name="driver1",
-            tenant=TENANT,
-            aggregators=self._aggregators(),
-            secret=self._secret("connector", "driver1"),
-        )
-
-    def _cluster_whole(self) -> bool:
-        """Whether every aggregator has a validated link to every member."""
-        statuses = [get_json(port, "/api/v1/status") for port in self.api_ports]
-        return all(
-            status and all(member["linked"] and member["validated"] for member in status["cluster"])
-            for status in statuses
-        )
+    async def _until(self, ready: Callable[[], object], name: str) -> None:
+        programs = {name: program for name, (program, _) in self.processes.items()}
+        await deferToThread(until, ready, f"{name} ready", 30, logs(programs))
 
     def _linked(self, names: list[str]) -> bool:
-        """Whether both instances have a validated connection of each name for every process that should run."""
-        running = Counter(
-            name
-            for number in range(WORKERS // PER_PROCESS)
-            for name in self._names(number)
-            if (process := self.processes[f"workers {' '.join(self._names(number))}"][0].process) is not None
-            and process.poll() is None
-        )
-        for port in self.api_ports:
-            there = Counter(
-                link["logical_name"]
-                for link in get_json(port, "/api/v1/connections") or []
-                if link["state"] == "established" and link["validated"]
-            )
-            if any(there[name] < running[name] for name in names):
+        """Whether both instances have a connection of each name for every process that runs."""
+        running = [each for each in PROCESSES if self.processes[" ".join(each)][0].running]
+        wanted = Counter(name for each in running for name in each)
+        for number in range(2):
+            there = Counter(link["logical_name"] for link in self.network.connections(number))
+            if any(there[name] < wanted[name] for name in names):
                 return False
         return True
 
@@ -184,7 +96,7 @@ class NetworkTests(TestCase):
             recoveries[name] = await self._first_success(load)
             await deferLater(reactor, 0.5, lambda: None)
             program.start()
-            await deferToThread(until, ready, f"{name} ready again", 30, self._logs)
+            await self._until(ready, name)
         await deferLater(reactor, 1.0, lambda: None)
         await load.stop()
         print(f"\n{load.summary()}; until the next success: { {k: round(v, 3) for k, v in recoveries.items()} }")
@@ -211,10 +123,8 @@ class NetworkTests(TestCase):
             return time.monotonic() - began
 
     def _check_trace(self, load: Load) -> None:
-        with postgres.transaction(self.control) as connection:
-            dsn = tenants.tenant_dsn_txn(connection, TENANT, self.control)
         found: Counter[int] = Counter()
-        with postgres.transaction(dsn) as connection:
+        with postgres.transaction(self.network.tenant_dsn()) as connection:
             before = None
             while rows := trace.search_txn(connection, topic="load.tick", limit=1000, before=before):
                 found.update(json.loads(row.payload)["number"] for row in rows)
