@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import attrs
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from zope.interface import alsoProvides
 
 from gandalf.routing.charge import Charge
 from gandalf.shoset.link import EVICT_INTERVAL
 from gandalf.shoset.settings import LINGER, Limits
-from gandalf.shoset.testing import FakeTransport
+from gandalf.shoset.testing import FakeTransport, RawPeer
 from gandalf.wire import kinds
 from gandalf.wire.envelope import LENGTH
 from tests.unit.shoset.support import ShosetTestCase, event, events, send_all, uuids
@@ -76,6 +76,19 @@ class CongestionTest(ShosetTestCase):
         writes = self.network.cable.listening.writes
         self.assertLess(max(len(data) for data in writes), 400_000)
         self.assertEqual(uuids(frames), uuids(peer.routed))
+
+    def test_a_socket_that_fills_and_empties_before_the_handshake(self) -> None:
+        """There is nothing to send yet; the link works as any other."""
+        peer = RawPeer("c")
+        cable = self.joined(peer, self.ours)
+        connection = IPushProducer(cable.listening.protocol)
+        connection.pauseProducing()
+        connection.resumeProducing()
+        peer.say_link()
+        self.network.settle()
+        self.host.link.send(event(self.ours))
+        self.network.settle()
+        self.assertEqual(1, len(peer.routed))
 
     def test_a_full_socket_and_a_broken_connection(self) -> None:
         """What the socket did not take is sent over the next one, after what it took and lost."""
