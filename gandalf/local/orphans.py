@@ -31,7 +31,7 @@ def end_orphans(places: Places) -> list[int]:
         return []
     if is_alive(session):  # somebody else has that number by now: the session has ended
         return []
-    orphans = [pid for pid in _processes() if _session(pid) == session]
+    orphans = [pid for pid in _processes() if _session(pid) == session and is_alive(pid)]
     # PostgreSQL takes SIGINT for an order to end at once, and would wait for its clients at SIGTERM.
     _signal(orphans, signal.SIGINT)
     if not until(lambda: not any(map(is_alive, orphans)), ENDED_WITHIN_S):

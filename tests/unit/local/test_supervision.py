@@ -64,7 +64,7 @@ class Supervision(LocalCase):
         for error in (
             FileNotFoundError(),
             ConnectionRefusedError(),
-            http.client.RemoteDisconnected(),
+            http.client.RemoteDisconnected("x"),
             http.client.BadStatusLine(""),
             xmlrpc.client.Fault(6, "SHUTDOWN_STATE"),
         ):
@@ -166,7 +166,7 @@ class Processes(LocalCase):
         (self.places.var / "supervisord.pid").write_text("77")
         self.patch(orphans, "_processes", lambda: [78, 79])
         self.patch(orphans, "_session", lambda pid: {78: 77, 79: None}[pid])
-        self.patch(orphans, "is_alive", lambda pid: pid == 78 and len(sent) < 2)
+        self.patch(orphans, "is_alive", lambda pid: pid == 78 and len(sent) < 2)  # 77 has ended
         self.patch(orphans, "until", lambda condition, seconds: condition())
         self.patch(os, "kill", lambda pid, number: sent.append((pid, int(number))))
         self.assertEqual(orphans.end_orphans(self.places), [78])
