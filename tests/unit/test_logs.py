@@ -51,9 +51,7 @@ class Text(SynchronousTestCase):
     def test_line_breaks_are_escaped(self) -> None:
         """What a peer sent cannot look like another line, nor move the terminal's cursor."""
         line = text_line(event(log_format="{name}", name="a\nb\r\x1b[2J\u2028\ud800é"))
-        self.assertEqual(
-            line, "2026-01-31T12:00:00.250Z info gandalf.test: a\\nb\\r\\x1b[2J\\u2028\\ud800é\n"
-        )
+        self.assertEqual(line, "2026-01-31T12:00:00.250Z info gandalf.test: a\\nb\\r\\x1b[2J\\u2028\\ud800é\n")
 
     def test_a_failure(self) -> None:
         """The traceback follows, each line indented, so that no line of it looks like an event."""

@@ -234,9 +234,7 @@ class Loading(TLSCase):
         for number in range(3):
             changed = [*files]
             changed[number] = Path("/no/such.pem")
-            self.assertEqual(
-                self.refused(*changed), "/no/such.pem: cannot be read: No such file or directory"
-            )
+            self.assertEqual(self.refused(*changed), "/no/such.pem: cannot be read: No such file or directory")
 
     def test_files_that_are_something_else(self) -> None:
         """A file with something else in it is named; what is in it is not shown."""
