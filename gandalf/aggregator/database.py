@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import succeed
 from twisted.logger import Logger
@@ -10,7 +10,10 @@ from twisted.logger import Logger
 from gandalf.store.database import Database
 from gandalf.store.dsn import masked
 from gandalf.store.errors import DatabaseUnavailable
-from gandalf.store.migrate import migrate
+from gandalf.store.revisions import tenant_is_current_txn
+
+if TYPE_CHECKING:
+    from gandalf.store.migrate import Migrated
 
 
 class TenantDatabase:
@@ -40,13 +43,12 @@ class TenantDatabase:
         """
         database = Database(dsn, reactor=self._reactor)
         try:
-            await database.check()
-            migrated = await database.call("bring the schema up to date", migrate, dsn, "tenant")
+            if not await database.run("look at the schema", tenant_is_current_txn):
+                migrated = await database.call("bring the schema up to date", _migrate, dsn)
+                self.log.info("schema brought from {before} to {after}", before=migrated.before, after=migrated.after)
         except Exception:
             await database.close()
             raise
-        if migrated.before != migrated.after:
-            self.log.info("schema brought from {before} to {after}", before=migrated.before, after=migrated.after)
         before, self._current, self.dsn = self._current, database, dsn
         self.log.info("database connected: {dsn}", dsn=masked(dsn))
         if before is not None:
@@ -56,3 +58,10 @@ class TenantDatabase:
         """Let go of the database."""
         before, self._current = self._current, None
         await (before.close() if before is not None else succeed(None))
+
+
+def _migrate(dsn: str) -> Migrated:
+    # Loaded when it is needed: it takes longer to load than an aggregator to start.
+    from gandalf.store.migrate import migrate
+
+    return migrate(dsn, "tenant")
