@@ -89,7 +89,7 @@ class ClusterRouter:
         self._rotation = Rotation()
         self._seen = DuplicateWindow(duplicate_window)
         self._unsettled: dict[bytes, Charge] = {}
-        self._resolving: dict[bytes, Charge] = {}
+        self._resolving: dict[bytes, tuple[Charge, Link]] = {}
         self._reason: RoutingFailure | None = None
         self._of_tenant: defaultdict[str, dict[Link, None]] = defaultdict(dict)
         self._held: set[str] = set()
@@ -118,7 +118,8 @@ class ClusterRouter:
         if self._seen.seen(frame.uuid):
             self.counters["duplicates"] += 1
             # Not yet recorded, or not yet pending: it counts when it is.
-            return self._unsettled.get(frame.uuid) or self._resolving.get(frame.uuid)
+            charge, _ = self._resolving.get(frame.uuid, (None, None))
+            return charge or self._unsettled.get(frame.uuid)
         self.counters[frame.kind] += 1
         try:
             return self._rules.get(frame.kind, self._asked)(frame, origin)
@@ -212,7 +213,8 @@ class ClusterRouter:
             then(frame, origin, found, budget)
             return None
         deadline = self._clock.seconds() + budget
-        charge = self._resolving[frame.uuid] = Charge()
+        charge = Charge()
+        self._resolving[frame.uuid] = charge, origin
 
         def resolved(found: Resolution) -> None:
             then(frame, origin, found, max(deadline - self._clock.seconds(), 0.0))
@@ -381,7 +383,7 @@ class ClusterRouter:
             self._leaving.pop(link)()
 
     def _pending_on(self, link: Link) -> bool:
-        return any(
+        return any(origin is link for _, origin in self._resolving.values()) or any(
             pending.origin is link or ((route := _route(pending)) is not None and route.link is link)
             for pending in self.commands
         )

@@ -1,0 +1,128 @@
+"""What the trace keeps, and when its feeders have to wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from gandalf.cluster.recorder import Recorder, read_record
+from gandalf.routing.testing import TENANT, FrameMaker
+from gandalf.store.errors import DatabaseUnavailable, StoreError
+from gandalf.store.testing import FakeDatabase
+from gandalf.store.trace import TraceRecord
+from gandalf.store.trace_writer import TraceWriter
+from gandalf.wire import kinds
+from gandalf.wire.body import unpack_body
+from gandalf.wire.errors import Malformed
+
+
+class ReadRecordTest(SynchronousTestCase):
+    """From a frame to a record."""
+
+    def setUp(self) -> None:
+        self.make = FrameMaker("git1")
+
+    def read(self, kind: str, body: dict[str, object], **envelope: Any) -> TraceRecord:
+        """The record of such a frame."""
+        frame = self.make(kind, body, **envelope)
+        return read_record(frame, unpack_body(frame.body), now=5, member="m")
+
+    def test_event(self) -> None:
+        """An event's topic, name and payload; text as UTF-8."""
+        record = self.read(
+            kinds.EVENT, {"topic": "a.b", "event": "E", "payload": "ü"}, target="x", reference=b"r" * 16
+        )
+        self.assertEqual((record.topic, record.event, record.payload), ("a.b", "E", b"\xc3\xbc"))
+        self.assertEqual((record.source, record.target, record.reference), ("git1", "x", b"r" * 16))
+        self.assertEqual((record.tenant, record.received_at, record.member), (TENANT, 5, "m"))
+        self.assertEqual((record.command, record.connector_type), ("", ""))
+
+    def test_command(self) -> None:
+        """A command's name and pivot; bytes as they are."""
+        body: dict[str, object] = {"command": "C", "context": {"connector_type": "vcs"}, "payload": b"\xff"}
+        record = self.read(kinds.COMMAND, body)
+        self.assertEqual((record.command, record.connector_type, record.payload), ("C", "vcs", b"\xff"))
+
+    def test_malformed(self) -> None:
+        """A key of another type than the protocol's."""
+        wrong: list[tuple[str, dict[str, object]]] = [
+            (kinds.EVENT, {"topic": 1}),
+            (kinds.EVENT, {"event": []}),
+            (kinds.EVENT, {"payload": 1}),
+            (kinds.EVENT, {"source": None}),
+            (kinds.COMMAND, {"command": 1}),
+            (kinds.COMMAND, {"context": "vcs"}),
+            (kinds.COMMAND, {"context": {"connector_type": 1}}),
+        ]
+        for kind, body in wrong:
+            with self.subTest(body):
+                self.assertRaises(Malformed, self.read, kind, body)
+
+
+class RecorderTest(SynchronousTestCase):
+    """Feeding the trace."""
+
+    def setUp(self) -> None:
+        self.database = FakeDatabase()
+        self.held: list[bool] = []
+        self.done: list[Exception | None] = []
+
+    def recorder(self, **bounds: int) -> Recorder:
+        """One with small bounds."""
+        writer = TraceWriter(self.database, Clock(), max_batch=1, max_queued=bounds.get("max_queued", 100))
+        self.writer = writer
+        return Recorder(writer, self.held.append, max_bytes=bounds.get("max_bytes", 100))
+
+    def record(self, recorder: Recorder, size: int) -> None:
+        """Record a payload of ``size`` bytes."""
+        recorder.record(TraceRecord(uuid=b"u" * 16, kind="evt", payload=bytes(size)), self.done.append)
+
+    def commit(self) -> None:
+        """The database has written what it was given."""
+        self.database.asked.pop(0).answer.callback(None)
+
+    def test_bytes(self) -> None:
+        """At the bound feeders are held, until half of it is written."""
+        recorder = self.recorder()
+        for _ in range(3):
+            self.record(recorder, 40)
+        self.assertEqual((self.held, recorder.holding, recorder.bytes), ([True], True, 120))
+        self.commit()
+        self.assertEqual(self.held, [True])
+        self.commit()
+        self.assertEqual((self.held, recorder.holding, recorder.bytes), ([True, False], False, 40))
+        self.assertEqual(self.done, [None, None])
+
+    def test_count(self) -> None:
+        """Likewise when too many records wait, however small."""
+        recorder = self.recorder(max_queued=4)
+        for _ in range(4):
+            self.record(recorder, 0)
+        self.assertEqual(self.held, [True])
+        for _ in range(2):
+            self.commit()
+        self.record(recorder, 0)
+        while self.database.asked:
+            self.commit()
+        self.assertEqual(self.held, [True, False])
+        self.assertEqual(recorder.queued, 0)
+
+    def test_refused(self) -> None:
+        """What the database refuses is told, and weighs no more."""
+        recorder = self.recorder()
+        self.record(recorder, 40)
+        self.database.asked.pop(0).answer.errback(StoreError("no"))
+        (error,) = self.done
+        self.assertIsInstance(error, StoreError)
+        self.assertEqual(recorder.bytes, 0)
+
+    def test_closed(self) -> None:
+        """A trace that is closed takes nothing, as if the database were away."""
+        recorder = self.recorder()
+        self.successResultOf(self.writer.close())
+        self.record(recorder, 40)
+        (error,) = self.done
+        self.assertIsInstance(error, DatabaseUnavailable)
+        self.assertEqual(recorder.bytes, 0)
