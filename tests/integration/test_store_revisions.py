@@ -29,7 +29,7 @@ class RevisionTests(SynchronousTestCase):
         postgres.execute(dsn, "UPDATE alembic_version SET version_num = '0001'")
         self.assertFalse(self.is_current(dsn))
 
-    def test_the_newest_revision_is_the_history's(self) -> None:
+    def test_the_newest_revision_is_that_of_the_history(self) -> None:
         """The constant is what Alembic finds in the history."""
         with postgres.transaction(postgres.create_database()) as connection:
             config = migrate._config(connection, "tenant")
