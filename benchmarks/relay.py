@@ -109,6 +109,7 @@ class Bench:
         )
         host.router.open()
         dialler = Dialler(self.shoset, "127.0.0.1:1", lambda address, factory: None, jitter=lambda: 0.5)  # type: ignore
+        dialler.wanted = True
         self.member = self._connect(dialler.buildProtocol(None))
         linked = LinkedBody(1, "cluster", "cl", os.urandom(16), 0, 10_000, 8 << 20)
         self.member.dataReceived(frame("linked", linked.pack()))

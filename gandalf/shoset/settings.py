@@ -44,7 +44,7 @@ class Limits:
 ACK_FRAMES: Final = 64
 """Frames after which an acknowledgement goes out at once (protocol.md 5.3)."""
 
-ACK_DELAY: Final = 0.05
+ACK_DELAY: Final = 0.01
 """Seconds after which any other goes out; protocol.md 5.3 allows 0.2."""
 
 DEAD_INTERVALS: Final = 3
