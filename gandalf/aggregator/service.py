@@ -23,7 +23,7 @@ from gandalf.aggregator.requests import (
     payload_text,
 )
 from gandalf.aggregator.startup import Startup
-from gandalf.aggregator.status import connections, status
+from gandalf.aggregator.status import AggregatorStatus
 from gandalf.api.operations import OperationsAPI
 from gandalf.api.site import SilentSite
 from gandalf.config import AggregatorConfig
@@ -86,7 +86,6 @@ class AggregatorService:
     ) -> None:
         self.config = config
         self.clock = clock
-        self.started = clock.seconds()
         own = config.aggregator
         self._max_timeout = own.max_timeout / 1000
         self._listen, self._listen_http = listen, listen_http
@@ -129,7 +128,8 @@ class AggregatorService:
         )
         self._heartbeat = LoopingCall(self._send_heartbeat)
         self._heartbeat.clock = clock
-        self._api = OperationsAPI(self)
+        self.observed = AggregatorStatus(self.shoset, self.router, self.startup, self.diallers)
+        self._api = OperationsAPI(self.observed)
 
     # Start and end.
 
@@ -281,16 +281,6 @@ class AggregatorService:
             self.shoset.set_brothers(tuple(address for address in brothers.addresses if address != own))
         elif link.type == CLUSTER:
             self.diallers.told(link.address, brothers.addresses)
-
-    # api.operations.Observed
-
-    def status(self) -> dict[str, Any]:
-        """What an operator is shown of this instance."""
-        return status(self)
-
-    def connections(self) -> list[dict[str, Any]]:
-        """What an operator is shown of its links."""
-        return connections(self)
 
     # What goes on beside.
 

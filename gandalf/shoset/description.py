@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from gandalf.routing.errors import ErrorEvents
 from gandalf.shoset.factory import ShosetCounters
 from gandalf.shoset.link import ShosetLink
+
+SHOWN_ERRORS = 20
 
 
 def describe_link(link: ShosetLink, now: float) -> dict[str, Any]:
@@ -48,3 +52,20 @@ def describe_counters(counters: ShosetCounters) -> dict[str, Any]:
         "frames dropped beyond a broken session's bound": counters.overflowed,
         "sessions forgotten": counters.forgotten,
     }
+
+
+def describe_errors(errors: ErrorEvents) -> list[dict[str, Any]]:
+    """The latest error events made here; times in RFC 3339."""
+    return [
+        {
+            "at": datetime.fromtimestamp(error.at, UTC).isoformat(timespec="milliseconds"),
+            "code": error.code,
+            "message": error.message,
+            "uuid": error.uuid.hex(),
+            "kind": error.kind,
+            "tenant": error.tenant,
+            "target": error.target,
+            "origin": error.origin,
+        }
+        for error in list(errors.recent)[-SHOWN_ERRORS:]
+    ]

@@ -4,7 +4,7 @@ are up to date, and should start quickly.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, column, func, literal_column, select, table
+from sqlalchemy import Connection, String, column, func, select, table
 
 TENANT_HEAD = "0002"
 """The newest revision of the history `tenant`."""
@@ -20,5 +20,5 @@ def tenant_is_current_txn(connection: Connection) -> bool:
     )
     if not connection.execute(there).scalar_one():
         return False
-    version = select(literal_column("version_num")).select_from(table(_VERSION))
-    return connection.execute(version).scalar_one_or_none() == TENANT_HEAD
+    versions = table(_VERSION, column("version_num", String()))
+    return connection.execute(select(versions.c.version_num)).scalar_one_or_none() == TENANT_HEAD

@@ -199,8 +199,8 @@ class AggregatorTests(SynchronousTestCase):
     def test_it_becomes_ready(self) -> None:
         """Secret, pivot, logical configuration, database: asked in this order, each once."""
         self.successResultOf(self.start())
-        self.assertTrue(self.aggregator.status()["ready"])
-        self.assertEqual(self.aggregator.status()["state"], "ready")
+        self.assertTrue(self.aggregator.observed.status()["ready"])
+        self.assertEqual(self.aggregator.observed.status()["state"], "ready")
         commands = [command for command, _ in self.member.requests]
         self.assertEqual(commands, ["PIVOT_CONFIGURATION", "LOGICAL_CONFIGURATION", "CONFIGURATION_DATABASE"])
         (secret,) = self.member.bodies("secret")
@@ -220,7 +220,7 @@ class AggregatorTests(SynchronousTestCase):
     def test_nothing_secret_is_shown(self) -> None:
         """Neither the secret nor the database's address is in what an operator is shown."""
         self.successResultOf(self.start())
-        shown = json.dumps([self.aggregator.status(), self.aggregator.connections()])
+        shown = json.dumps([self.aggregator.observed.status(), self.aggregator.observed.connections()])
         self.assertNotIn(SECRET, shown)
         self.assertNotIn("postgresql", shown)
 
@@ -229,7 +229,7 @@ class AggregatorTests(SynchronousTestCase):
         del self.network.listeners[MEMBER]
         starting = self.start()
         self.assertNoResult(starting)
-        status = self.aggregator.status()
+        status = self.aggregator.observed.status()
         self.assertEqual(status["state"], "starting: communication")
         self.assertIn("ConnectionRefused", status["cluster"][0]["trouble"])
         self.network.listeners[MEMBER] = self.member.shoset
@@ -312,7 +312,7 @@ class AggregatorTests(SynchronousTestCase):
         self.successResultOf(self.start())
         _, host, link = self.connector(tenant="other")
         self.assertEqual((host.up, link.connected), ([], False))
-        self.assertEqual(self.aggregator.status()["connections"]["refused"], {"WRONG_TENANT": 1})
+        self.assertEqual(self.aggregator.observed.status()["connections"]["refused"], {"WRONG_TENANT": 1})
 
     def test_own_heartbeat_every_minute(self) -> None:
         """One at once, then one a minute, to every member."""
@@ -336,7 +336,7 @@ class AggregatorTests(SynchronousTestCase):
         self.assertTrue(peer.link.connected)
         self.assertEqual(peer.kinds()[0], "secret")
         self.assertEqual([told.addresses for told, _ in host.brothers], [("127.0.0.1:9104",)])
-        self.assertEqual(self.aggregator.status()["brothers"], ["127.0.0.1:9104"])
+        self.assertEqual(self.aggregator.observed.status()["brothers"], ["127.0.0.1:9104"])
 
     def test_the_database_is_changed_while_it_runs(self) -> None:
         """Unasked, as when credentials are rotated; tried again when it fails; nonsense changes nothing."""
@@ -393,12 +393,12 @@ class AggregatorTests(SynchronousTestCase):
         self.successResultOf(self.start())
         shoset, _, link = self.connector()
         self.validate(shoset, link)
-        shown = {entry["logical_name"]: entry for entry in self.aggregator.connections()}
+        shown = {entry["logical_name"]: entry for entry in self.aggregator.observed.connections()}
         self.assertEqual(set(shown), {"cluster1", "git1"})
         self.assertEqual((shown["git1"]["state"], shown["git1"]["validated"]), ("established", True))
         self.assertEqual(shown["git1"]["session"], link.session.hex())
         self.network.cable.cut()
-        shown = {entry["logical_name"]: entry for entry in self.aggregator.connections()}
+        shown = {entry["logical_name"]: entry for entry in self.aggregator.observed.connections()}
         self.assertEqual(shown["git1"]["state"], "broken")
 
     def test_errors_are_shown(self) -> None:
@@ -406,7 +406,7 @@ class AggregatorTests(SynchronousTestCase):
         self.successResultOf(self.start())
         self.member.send("cmd", {"command": "A"}, target="nobody")
         self.network.settle()
-        (error,) = self.aggregator.status()["recent_errors"]
+        (error,) = self.aggregator.observed.status()["recent_errors"]
         self.assertEqual((error["code"], error["target"], error["origin"]), ("NO_ROUTE", "nobody", "cluster1"))
 
     # Ending.
@@ -440,7 +440,7 @@ class AggregatorTests(SynchronousTestCase):
         self.network.cables[0].dialling.severed = True
         link.send(shoset.frame("evt", {"topic": "a", "event": "X"}))
         self.network.settle()
-        self.assertEqual(self.aggregator.status()["pending"]["unacknowledged events"], 1)
+        self.assertEqual(self.aggregator.observed.status()["pending"]["unacknowledged events"], 1)
         draining = ensureDeferred(self.aggregator.drain())
         self.network.advance(9.9)
         self.assertNoResult(draining)

@@ -27,7 +27,7 @@ class OperationsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.observed = FakeObserved()
-        self.client = StubTreq(OperationsAPI(self.observed).resource())
+        self.client: Any = StubTreq(OperationsAPI(self.observed).resource())
 
     def get(self, path: str, method: str = "GET") -> tuple[int, Any]:
         """Status and body of a request."""
