@@ -1,6 +1,7 @@
 """
 The configuration of the programs: aggregator.toml, cluster.toml, connectors.toml and operator.toml. It is
-checked as a whole before anything starts; any key can be overridden by an environment variable. conf/*.toml tell the keys.
+checked as a whole before anything starts; any key can be overridden by an environment variable. conf/*.toml
+tell the keys.
 
     config = load(AggregatorConfig, Path("conf/aggregator.toml"), os.environ)
 """
