@@ -50,8 +50,8 @@ class FakeLink:
         """Whether each frame is acknowledged as soon as it is sent."""
         self.paused = False
         self.forgotten = False
-        self.dismissed: list[str] = []
-        """Reasons of each ``bye``."""
+        self.dismissed: list[tuple[str, str]] = []
+        """Reason and message of each ``bye``."""
         self.sent: list[tuple[Frame, Charge | None]] = []
         """Every frame, with what its acknowledgement settles."""
         self.calls: list[str] = []
@@ -92,7 +92,7 @@ class FakeLink:
     def dismiss(self, reason: str, message: str) -> None:
         """Record the ``bye``; from here on the link is not connected."""
         self.calls.append("dismiss")
-        self.dismissed.append(reason)
+        self.dismissed.append((reason, message))
         self.disconnect()
 
     def forget(self) -> None:

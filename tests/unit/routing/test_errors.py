@@ -50,7 +50,8 @@ class ErrorEvent(SynchronousTestCase):
             (self.make.command(), self.git, "git"),
             (self.make.command(), self.member, "flow"),
             (FrameMaker("").command(), self.member, "cluster"),
-            (FrameMaker("x" * 300).command(), self.member, "cluster"),
+            (FrameMaker("x" * 256).command(), self.member, "x" * 256),
+            (FrameMaker("x" * 257).command(), self.member, "cluster"),
             (make_frame("cmd", bytes(16), TENANT, "", None, 0, 0, b"\xc1"), self.member, "cluster"),
             (make_frame("cmd", bytes(16), TENANT, "", None, 0, 0, b"\x81\xa6source\x07"), self.member, "cluster"),
         )

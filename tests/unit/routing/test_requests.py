@@ -276,7 +276,7 @@ class Validation(RoutingCase):
             reply = self.reply(payload, link, context={"reason": "revoked"})
             self.route(reply, self.member1, {link: [reply]})
             self.assertEqual(link.calls, ["send", "dismiss", "forget"])
-            self.assertEqual(link.dismissed, ["NOT_VALIDATED"])
+            self.assertEqual(link.dismissed, [("NOT_VALIDATED", "revoked")])
             self.assertFalse(link.validated)
         self.assertEqual(self.router.counters["secrets refused"], 2)
 
@@ -286,7 +286,7 @@ class Validation(RoutingCase):
             link = FakeLink(CONNECTOR, "new", validated=False)
             self.links.add(link)
             self.drop(self.reply("false", link, context=context), self.member1)
-            self.assertEqual(link.dismissed, ["NOT_VALIDATED"])
+            self.assertEqual(link.dismissed, [("NOT_VALIDATED", "the cluster does not accept the secret")])
 
     def test_neither(self) -> None:
         """What is not understood changes nothing; the connector has it all the same."""

@@ -85,6 +85,21 @@ class TenantRule(RoutingCase):
             self.assertEqual((sent.uuid, sent.tenant), (frame.uuid, TENANT))
 
 
+class Counted(RoutingCase):
+    """What an operator sees of what passed."""
+
+    def test_frames_by_kind(self) -> None:
+        """Each frame that a rule was applied to, once; none that was refused before, and no duplicate."""
+        for kind in KINDS:
+            frame = self.make(kind, {}, reference=self.make.uuid())
+            self.drop(frame, self.member1)
+            self.drop(frame, self.member1)
+        self.drop(self.make.event(tenant=OTHER_TENANT), self.git1)
+        self.drop(self.make.event(), self.bare)
+        self.assertEqual([self.router.counters[kind] for kind in KINDS], [1] * len(KINDS))
+        self.assertEqual(self.router.counters["duplicates"], len(KINDS))
+
+
 class NotValidated(RoutingCase):
     """A connection that is not validated may send ``secret`` only."""
 
