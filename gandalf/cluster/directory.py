@@ -23,7 +23,7 @@ class _Tenant:
     speakers: Speakers = attrs.field(factory=dict)
     components: frozenset[str] = frozenset()
     as_of: float = float("-inf")
-    """When the look-up began that brought it, in seconds of the clock."""
+    """When the look-up began that brought it, in seconds of the clock; long ago if something was saved since."""
     loading: bool = False
     again: bool = False
     """Something was saved while a look-up was under way, which may not have seen it."""
@@ -70,6 +70,7 @@ class Directory:
     def saved(self, tenant: str) -> None:
         """A component of ``tenant`` was saved."""
         known = self._tenants.setdefault(tenant, _Tenant())
+        known.as_of = float("-inf")
         if known.loading:
             known.again = True
         else:
@@ -86,7 +87,9 @@ class Directory:
         known.loading, known.again = True, False
 
         def loaded(speakers: Speakers) -> None:
-            known.speakers, known.as_of = speakers, began
+            known.speakers = speakers
+            if not known.again:
+                known.as_of = began
             known.components = frozenset(name for names in speakers.values() for name in names)
             self._ended(tenant, known, None)
 

@@ -135,6 +135,8 @@ class ClusterMember:
             member=str(own.advertise),
         )
         self.brothers = Brothers(self.control, self.shoset, now)
+        self._announcement: Deferred[None] | None = None
+        """One that is not at its time, because an aggregator has come."""
         self._announcing = self._loop(self._announce)
         self._upkeep = self._loop(self._keep_up)
 
@@ -176,6 +178,9 @@ class ClusterMember:
         limit = self.config.cluster.drain_timeout / 1000
         pending, unsettled = router.pending, router.unsettled
         self.state, shoset.draining = "draining", True
+        self._stop_loops()
+        # The others shall not send anybody here any more; it need not be waited for.
+        self._spawn(self._say_farewell())
         with shoset.batch:
             for link in shoset.registry:
                 link.say_bye("DRAINING", "this member stops; use its brothers")
@@ -199,9 +204,7 @@ class ClusterMember:
     async def stop(self) -> None:
         """Let go of everything."""
         self.state = "stopping"
-        for loop in (self._announcing, self._upkeep):
-            if loop.running:
-                loop.stop()
+        self._stop_loops()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         self.requests.stop()
@@ -212,10 +215,7 @@ class ClusterMember:
         self.shoset.stop()
         await self.tenants.flush(0.0)
         await self.tenants.close()
-        farewell = ensureDeferred(self.brothers.leave())
-        farewell.addTimeout(FAREWELL, self.clock)
-        with suppress(StoreError, TimeoutError):
-            await farewell
+        await self._say_farewell()
         await self.control.close()
 
     # shoset.host.Host
@@ -285,7 +285,12 @@ class ClusterMember:
     def _validated(self, link: Link) -> None:
         """An aggregator may take part: its tenant is going to be used, and its brothers are to be told."""
         self.directory.refresh(link.tenant).addErrback(lambda failure: failure.trap(StoreError))
-        self._spawn(self._announce())
+        if self._announcement is None:
+            self._announcement = self._spawn(self._announce())
+            self._announcement.addBoth(self._announced)
+
+    def _announced(self, _: object) -> None:
+        self._announcement = None
 
     async def _announce(self) -> None:
         try:
@@ -300,6 +305,18 @@ class ClusterMember:
         self.tenants.refresh()
         self.directory.refresh_all()
         self.presence.expire()
+
+    async def _say_farewell(self) -> None:
+        """Tell the other members; a database that is away is not waited for."""
+        farewell = ensureDeferred(self.brothers.leave())
+        farewell.addTimeout(FAREWELL, self.clock)
+        with suppress(StoreError, TimeoutError):
+            await farewell
+
+    def _stop_loops(self) -> None:
+        for loop in (self._announcing, self._upkeep):
+            if loop.running:
+                loop.stop()
 
     def _loop(self, work: Callable[[], Any]) -> LoopingCall:
         loop = LoopingCall(lambda: self._spawn(work()))

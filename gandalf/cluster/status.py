@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import gandalf
 from gandalf.routing.link import AGGREGATOR
-from gandalf.shoset.description import describe_counters, describe_link
+from gandalf.shoset.description import describe_counters, describe_errors, describe_link
 from gandalf.store.dsn import masked
 
 if TYPE_CHECKING:
@@ -49,19 +48,7 @@ def status(member: ClusterMember) -> dict[str, Any]:
         "secrets": dict(member.validation.counters),
         "connections": describe_counters(shoset.counters),
         "errors": dict(router.errors.counts),
-        "recent_errors": [
-            {
-                "at": datetime.fromtimestamp(error.at, UTC).isoformat(timespec="milliseconds"),
-                "code": error.code,
-                "message": error.message,
-                "uuid": error.uuid.hex(),
-                "kind": error.kind,
-                "tenant": error.tenant,
-                "target": error.target,
-                "origin": error.origin,
-            }
-            for error in list(router.errors.recent)[-20:]
-        ],
+        "recent_errors": describe_errors(router.errors),
     }
 
 

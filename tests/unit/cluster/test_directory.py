@@ -82,9 +82,17 @@ class DirectoryTest(SynchronousTestCase):
         self.assertEqual(self.asked, [])
 
     def test_saved(self) -> None:
-        """Saving something looks it up at once."""
+        """Saving something looks it up at once; until that is done nothing that was known before is fresh."""
+        self.directory.refresh("t")
+        self.answer({})
         self.directory.saved("t")
         self.assertEqual([tenant for tenant, _ in self.asked], ["t"])
+        self.assertFalse(self.directory.fresh("t"))
+        self.directory.saved("t")
+        self.answer({})
+        self.assertFalse(self.directory.fresh("t"))
+        self.answer({})
+        self.assertTrue(self.directory.fresh("t"))
 
     def test_refresh_all(self) -> None:
         """At intervals every tenant that was asked for is looked up, unless it is being so."""
