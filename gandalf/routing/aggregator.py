@@ -114,7 +114,7 @@ class AggregatorRouter:
         if frame.tenant != self.tenant and frame.kind in _TENANT_RULE:
             self._wrong_tenant(frame, origin)
             return None
-        if not origin.validated and frame.kind != kinds.SECRET:
+        if origin.type == CONNECTOR and not origin.validated and frame.kind != kinds.SECRET:
             message = "the secret of this connection's component has not been accepted; only secret may be sent"
             self.answer(frame, origin, failures.NOT_VALIDATED, message)
             return None

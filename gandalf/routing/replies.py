@@ -62,8 +62,10 @@ def verdict(reply: Frame) -> Verdict | None:
     payload = body.get("payload")
     if reply.kind != SECRET or body.get("command") != "VALIDATION_REPLY":
         return None
-    if payload not in ("true", b"true", "false", b"false"):
+    if isinstance(payload, str):
+        payload = payload.encode("utf-8", "replace")
+    if not isinstance(payload, bytes) or payload not in (b"true", b"false"):
         return None
     context = body.get("context")
     reason = context.get("reason") if isinstance(context, dict) else None
-    return Verdict(payload in ("true", b"true"), reason if isinstance(reason, str) else "")
+    return Verdict(payload == b"true", reason if isinstance(reason, str) else "")
