@@ -40,7 +40,8 @@ class RoundTrip(SynchronousTestCase):
     @given(bodies)
     def test_every_body(self, body: dict[str, Any]) -> None:
         """Any map comes back as it was, less the keys whose value is ""."""
-        self.assertEqual(unpack_body(pack_body(body)), {key: value for key, value in body.items() if value != ""})
+        said = {key: value for key, value in body.items() if value or not isinstance(value, str)}
+        self.assertEqual(repr(unpack_body(pack_body(body))), repr(said))
 
     def test_only_empty_text_is_left_out(self) -> None:
         """Zero, false, nil, empty bytes, lists and maps are said; "" is not."""
