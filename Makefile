@@ -46,7 +46,7 @@ $(VENV)/installed-%: setup.cfg pyproject.toml
 	@echo "installing into $(VENV) ..."
 	@test -e $(VENV)/place || "$(PYTHON)" -m venv --clear $(VENV)
 	@rm -f $(VENV)/place
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input \
 		--root-user-action=ignore --config-settings editable_mode=compat --editable '.[$*]'
 	@printf '%s\n' "$(CURDIR)" >$(VENV)/place
 	@touch $@
