@@ -14,7 +14,7 @@ $(shell rm -f $(VENV)/place $(VENV)/installed-*)
 endif
 endif
 
-.PHONY: help run stop test clean
+.PHONY: help run stop stop-installed test clean
 .SUFFIXES:
 
 help:
@@ -26,9 +26,14 @@ help:
 run: $(VENV)/installed-embedded
 	@$(VENV)/bin/python -m gandalf.local start
 
+# What was not installed cannot run; but the environment of what runs may have been removed since.
 stop:
-	@if [ -e $(VENV)/place ]; then $(VENV)/bin/python -m gandalf.local stop; \
-	else echo "nothing is installed here, so nothing is running"; fi
+	@if [ -e $(VENV)/place ] || [ -e var/supervisord.pid ]; then \
+		$(MAKE) --no-print-directory $(if $(wildcard $(VENV)/place),,$(VENV)/installed-embedded) stop-installed; \
+	else echo "The local network does not run."; fi
+
+stop-installed:
+	@$(VENV)/bin/python -m gandalf.local stop
 
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -b tests/run.py
