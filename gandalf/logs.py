@@ -160,9 +160,7 @@ def _traceback(event: LogEvent) -> str:
 def _printable(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def _json(value: object) -> object:

@@ -52,9 +52,7 @@ def announce_txn(
         aggregator_seen_txn(connection, tenant, logical_name, address, now=now)
     forget_txn(connection, now - FORGOTTEN)
     since = now - LIVE
-    return Announced(
-        tuple(live_members_txn(connection, since)), tuple(live_aggregators_txn(connection, since))
-    )
+    return Announced(tuple(live_members_txn(connection, since)), tuple(live_aggregators_txn(connection, since)))
 
 
 class Brothers:

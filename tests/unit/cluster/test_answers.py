@@ -152,9 +152,7 @@ class ConfigurationsCase(AnswersCase):
         super().setUp()
         self.tenants: list[str] = []
         self.saved: list[str] = []
-        self.serve(
-            Configurations(self.open, Defaults(Definitions()), self.saved.append, lambda: 2.0).handlers
-        )
+        self.serve(Configurations(self.open, Defaults(Definitions()), self.saved.append, lambda: 2.0).handlers)
 
     def open(self, tenant: str) -> FakeDatabase:
         """The tenant's database."""

@@ -213,9 +213,7 @@ class ReadingTest(RequestsCase):
         self.assertEqual(self.request().version(), (1, 4))
         self.assertEqual(self.request({"major": 2}).version(), (2, 0))
         self.assertEqual(self.request({"major": 2, "minor": 7}).version(), (2, 7))
-        self.assertEqual(
-            self.refused(self.request({"major": "2"}).version), "context.major must be uint, not str"
-        )
+        self.assertEqual(self.refused(self.request({"major": "2"}).version), "context.major must be uint, not str")
         self.assertIn("context.minor", self.refused(self.request({"major": 2, "minor": -1}).version))
 
     def test_parsed(self) -> None:
