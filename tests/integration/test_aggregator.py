@@ -34,7 +34,7 @@ class AggregatorCase(SynchronousTestCase):
             cluster = ["127.0.0.1:{self.listener.port}"]
             secret = "0123456789abcdef0123"
             max_timeout = 2000
-            drain_timeout = 3000
+            drain_timeout = 1000
             {extra}
             [api]
             listen = "127.0.0.1:{self.api}"
