@@ -22,7 +22,7 @@ from gandalf.cluster.presence import Presence
 from gandalf.cluster.requests import Requests
 from gandalf.cluster.resolution import Resolver
 from gandalf.cluster.router import ClusterRouter
-from gandalf.cluster.status import connections, status
+from gandalf.cluster.status import MemberStatus
 from gandalf.cluster.tenants import POOL_SIZE, Tenants
 from gandalf.cluster.validation import Validation
 from gandalf.config import ClusterConfig
@@ -39,6 +39,7 @@ from gandalf.shoset.settings import Identity
 from gandalf.shoset.tls import Credentials
 from gandalf.store.database import Database
 from gandalf.store.defaults import Defaults
+from gandalf.store.dsn import masked
 from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.store.seed import CONTROL_TENANT
 from gandalf.store.speakers import speakers_txn
@@ -78,10 +79,7 @@ class ClusterMember:
     ) -> None:
         self.config = config
         self.clock = reactor
-        self.started = reactor.seconds()
-        self.state = "starting"
-        self.trouble = ""
-        """Why it is not all as it should be at the moment, for the operator."""
+        self._created = reactor.seconds()
         own = config.cluster
         self._credentials = credentials
         self._reactor = reactor
@@ -134,6 +132,15 @@ class ClusterMember:
             request=self.requests.received,
             member=str(own.advertise),
         )
+        self.shown = MemberStatus(
+            self.shoset,
+            self.router,
+            self.tenants,
+            self.presence,
+            self.requests,
+            self.validation,
+            database=masked(self.control.dsn),
+        )
         self.brothers = Brothers(self.control, self.shoset, now)
         self._announcement: Deferred[None] | None = None
         """One that is not at its time, because an aggregator has come."""
@@ -153,22 +160,22 @@ class ClusterMember:
             "cluster member {name}, instance {instance}", name=identity.logical_name, instance=identity.instance.hex()
         )
         if config.status.listen is not None:
-            site = SilentSite(OperationsAPI(self).resource())
+            site = SilentSite(OperationsAPI(self.shown).resource())
             self._ports.append(await listen(self._reactor, config.status.listen, site, None, "status.listen"))
-        self.state = "starting: database"
+        self.shown.state = "starting: database"
         await retried("database", self._open, self._reactor, self._jitter, expected=(DatabaseUnavailable,))
-        self.state = "starting: listening"
+        self.shown.state = "starting: listening"
         self._ports.append(
             await listen(self._reactor, config.cluster.listen, self.shoset, self._credentials, "cluster.listen")
         )
         self._announcing.start(INTERVAL)
         self._upkeep.start(UPKEEP, now=False)
-        self.state, self.trouble = "ready", ""
+        self.shown.state, self.shown.trouble = "ready", ""
         self.log.info(
             "ready: aggregators dial {address}; {count} tenants; started in {took:.3f} s",
             address=identity.bind_address,
             count=len(self.tenants.names),
-            took=self.clock.seconds() - self.started,
+            took=self.clock.seconds() - self._created,
         )
 
     async def drain(self) -> None:
@@ -177,7 +184,7 @@ class ClusterMember:
         began = self.clock.seconds()
         limit = self.config.cluster.drain_timeout / 1000
         pending, unsettled = router.pending, router.unsettled
-        self.state, shoset.draining = "draining", True
+        self.shown.state, shoset.draining = "draining", True
         self._stop_loops()
         # The others shall not send anybody here any more; it need not be waited for.
         self._spawn(self._say_farewell())
@@ -203,7 +210,7 @@ class ClusterMember:
 
     async def stop(self) -> None:
         """Let go of everything."""
-        self.state = "stopping"
+        self.shown.state = "stopping"
         self._stop_loops()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
@@ -258,16 +265,6 @@ class ClusterMember:
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
         """Whom a member dials nobody has to tell: it dials nobody."""
 
-    # api.operations.Observed
-
-    def status(self) -> dict[str, Any]:
-        """What an operator is shown of this member."""
-        return status(self)
-
-    def connections(self) -> list[dict[str, Any]]:
-        """What an operator is shown of its links."""
-        return connections(self)
-
     # What goes on beside.
 
     async def _open(self) -> None:
@@ -279,7 +276,7 @@ class ClusterMember:
                 self.log.warn("the control database was new; the passwords of its administrators have to be set anew")
             await self.tenants.load()
         except StoreError as error:
-            self.trouble = str(error)
+            self.shown.trouble = str(error)
             raise
 
     def _validated(self, link: Link) -> None:
@@ -295,11 +292,11 @@ class ClusterMember:
     async def _announce(self) -> None:
         try:
             await self.brothers.announce()
-            self.trouble = ""
+            self.shown.trouble = ""
         except DatabaseUnavailable as error:
-            if not self.trouble:
+            if not self.shown.trouble:
                 self.log.warn("this member cannot be announced: {reason}", reason=str(error))
-            self.trouble = str(error)
+            self.shown.trouble = str(error)
 
     async def _keep_up(self) -> None:
         self.tenants.refresh()
