@@ -6,7 +6,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gandalf.local.errors import LocalError
@@ -17,8 +17,8 @@ READY_WITHIN_S = 30.0
 _ANSWER_WITHIN_S = 5.0
 
 
-def missing(plan: Plan) -> str:
-    """What the network is still without, in words; "" when it is ready."""
+def missing(plan: Plan, connectors: Iterable[str]) -> str:
+    """What the network is still without, in words; "" when it is ready and these connectors are linked."""
     status = _ask(plan, "/api/v1/status")
     if status is None:
         return f"the aggregator's API does not answer at {plan.api}"
@@ -28,18 +28,18 @@ def missing(plan: Plan) -> str:
         return f"the aggregator is {status['state']}{_trouble(status)}"
     links = _ask(plan, "/api/v1/connections") or []
     there = {link["logical_name"] for link in links if link["type"] == "c" and link["validated"]}
-    absent = [name for name in plan.connectors if name not in there]
+    absent = [name for name in connectors if name not in there]
     return f"not linked to the aggregator: {', '.join(absent)}" if absent else ""
 
 
-def wait_until_ready(plan: Plan, check: Callable[[], None]) -> None:
+def wait_until_ready(plan: Plan, connectors: Iterable[str], check: Callable[[], None]) -> None:
     """Wait until nothing is missing. `check` is asked meanwhile, and raises when there is no hope."""
     lacking = ""
 
     def ready() -> bool:
         nonlocal lacking
         check()
-        lacking = missing(plan)
+        lacking = missing(plan, connectors)
         return not lacking
 
     if not until(ready, READY_WITHIN_S):

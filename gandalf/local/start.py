@@ -16,8 +16,8 @@ from gandalf.local.plan import Plan, make_plan
 from gandalf.local.supervision import Supervisor
 from gandalf.local.waiting import until
 
-PROGRAMS = ("cluster", "aggregator", "connectors")
-"""Of conf/supervisord.conf, in the order in which they are started; they wait for each other by themselves."""
+DATABASE, ROUTERS, CONNECTORS = "postgresql", ("cluster", "aggregator"), "connectors"
+"""The programs. They wait for each other by themselves, but connectors that are let in late complain meanwhile."""
 
 Say = Callable[[str], object]
 
@@ -34,7 +34,7 @@ def start(places: Places, environment: Mapping[str, str], say: Say) -> None:
     with _my_turn(places, say):
         supervisor = Supervisor(places)
         running = supervisor.pid() is not None
-        if running and not readiness.missing(plan):
+        if running and not readiness.missing(plan, plan.connectors):
             say("The local network runs already.")
             say(summary(plan))
             return
@@ -78,13 +78,16 @@ def _launch(plan: Plan, supervisor: Supervisor, say: Say) -> None:
 def _carry_on(plan: Plan, supervisor: Supervisor, say: Say) -> None:
     first = not plan.places.postgres.exists()
     say("Making the database ..." if first else "Starting the database ...")
-    supervisor.start("postgresql")
-    preparation.wait_for_database(plan, lambda: supervisor.check("postgresql"))
+    supervisor.start(DATABASE)
+    preparation.wait_for_database(plan, lambda: supervisor.check(DATABASE))
     preparation.prepare(plan, int(time.time() * 1000))
-    say(f"Starting {', '.join(PROGRAMS)} ...")
-    for program in PROGRAMS:
+    say("Starting the cluster member and the aggregator ...")
+    for program in ROUTERS:
         supervisor.start(program)
-    readiness.wait_until_ready(plan, lambda: supervisor.check("postgresql", *PROGRAMS))
+    readiness.wait_until_ready(plan, (), lambda: supervisor.check(DATABASE, *ROUTERS))
+    say("Starting the connectors ...")
+    supervisor.start(CONNECTORS)
+    readiness.wait_until_ready(plan, plan.connectors, lambda: supervisor.check(DATABASE, *ROUTERS, CONNECTORS))
 
 
 def summary(plan: Plan) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ from gandalf.local import __main__ as program
 from gandalf.local import orphans, ports, preparation, readiness
 from gandalf.local import start as module
 from gandalf.local.errors import LocalError
+from gandalf.local.plan import Plan
 from gandalf.local.start import start, stop
 from tests.unit.local.support import LocalCase
 
@@ -64,8 +66,13 @@ class StartCase(LocalCase):
         self.patch(orphans, "end_orphans", lambda places: self.left)
         self.patch(preparation, "wait_for_database", lambda plan, check: check())
         self.patch(preparation, "prepare", lambda plan, now: self.did.append("prepare"))
-        self.patch(readiness, "missing", lambda plan: self.lacking)
-        self.patch(readiness, "wait_until_ready", lambda plan, check: check())
+        self.patch(readiness, "missing", lambda plan, connectors: self.lacking)
+        self.patch(readiness, "wait_until_ready", self.wait_until_ready)
+
+    def wait_until_ready(self, plan: Plan, connectors: tuple[str, ...], check: Callable[[], None]) -> None:
+        """See `readiness`."""
+        check()
+        self.did.append(f"ready {connectors}")
 
     def start(self) -> str:
         """Start, and return what was said."""
@@ -88,7 +95,9 @@ class Start(StartCase):
                 "prepare",
                 "start cluster",
                 "start aggregator",
+                "ready ()",
                 "start connectors",
+                "ready ('git1', 'workflow1')",
             ],
         )
         for words in ("ready, after", "http://127.0.0.1:9203", "var/credentials.json", "gandalf send", "make stop"):
@@ -107,7 +116,7 @@ class Start(StartCase):
         self.start()
         self.assertNotIn("ports", self.did)
         self.assertNotIn("launch", self.did)
-        self.assertEqual(self.did[-1], "start connectors")
+        self.assertIn("start connectors", self.did)
 
     def test_what_a_killed_supervisord_left(self) -> None:
         """Is ended, and told."""
