@@ -38,7 +38,8 @@ def printable(text: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; its columns are as wide as the terminal allows, and as needed where there is none."""
+    """Print a table and an empty line; its columns are as wide as the terminal allows, and as needed where there
+    is none."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -48,7 +49,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
         drawn.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=10_000)
-        drawn.box = None
-    console.print(drawn)
+    if console.is_terminal:
+        console.print(drawn)
+        return
+    drawn.box = None
+    console = Console(width=10_000)
+    with console.capture() as captured:
+        console.print(drawn)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+    click.echo()
