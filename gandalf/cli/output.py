@@ -38,8 +38,7 @@ def printable(text: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table and an empty line; its columns are as wide as the terminal allows, and as needed where there
-    is none."""
+    """Print a table; its columns are as wide as the terminal allows, and as needed where there is none."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -58,4 +57,3 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         console.print(drawn)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
-    click.echo()

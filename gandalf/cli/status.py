@@ -54,6 +54,7 @@ def _show(status: Mapping[str, Any], connections: list[Mapping[str, Any]]) -> No
             for step in status["startup"]
         ),
     )
+    click.echo()
     table(
         ("connection", "kind", "peer", "state", "for", "in", "out", "waiting"),
         (
@@ -74,6 +75,7 @@ def _show(status: Mapping[str, Any], connections: list[Mapping[str, Any]]) -> No
         if not dialled["linked"]:
             click.echo(f"no link to the cluster member {dialled['address']}: {dialled['trouble'] or 'dialling'}")
     if status["recent_errors"]:
+        click.echo()
         table(
             ("latest errors", "code", "of", "message"),
             (
