@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @implementer(IPushProducer)
-class ShosetProtocol(Protocol):
+class ShosetProtocol(Protocol, metaclass=ABCMeta):
     """What both ends of a connection do alike; the handshake is the subclasses'.
 
     Frames to send are gathered while a chunk is worked on, and written once.
@@ -122,9 +123,9 @@ class ShosetProtocol(Protocol):
     def begin(self) -> None:
         """The transport is there: a dialler speaks first."""
 
+    @abstractmethod
     def handshake(self, frame: Frame) -> None:
         """A frame came before the handshake was done."""
-        raise NotImplementedError
 
     def gone(self) -> None:
         """The connection is no more, and the link knows: a dialler dials again."""
