@@ -33,7 +33,7 @@ def makeService(options: Options) -> IService:
     from gandalf.aggregator.service import AggregatorService
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
-    from gandalf.service import ProgramService
+    from gandalf.service import ProgramService, settle_memory
     from gandalf.shoset.tls import TLSError
 
     try:
@@ -42,7 +42,7 @@ def makeService(options: Options) -> IService:
     except (ConfigurationError, TLSError) as error:
         raise SystemExit(str(error)) from None
     top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
-    runner = ProgramService(reactor, expected=(BindFailed, SecretRefused))
+    runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
     runner.program = AggregatorService(
         config,
         clock=reactor,

@@ -34,7 +34,7 @@ def makeService(options: Options) -> IService:
     from gandalf.cluster.member import ClusterMember
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, credentials_of
-    from gandalf.service import ProgramService
+    from gandalf.service import ProgramService, settle_memory
     from gandalf.shoset.tls import TLSError
     from gandalf.store.defaults import load_defaults
     from gandalf.store.definitions import InvalidDefinition
@@ -50,7 +50,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"cluster.definitions: {error}") from None
     reactor.suggestThreadPoolSize(THREADS)  # type: ignore[attr-defined]  # IReactorThreads
     top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
-    runner = ProgramService(reactor, expected=(BindFailed, StoreError))
+    runner = ProgramService(reactor, expected=(BindFailed, StoreError), started=settle_memory)
     runner.program = ClusterMember(
         config,
         credentials,

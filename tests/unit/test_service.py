@@ -65,7 +65,13 @@ class ProgramServiceTest(SynchronousTestCase):
         self.reactor = FakeReactor()
         self.program = FakeProgram()
         self.statuses: list[int] = []
-        self.service = ProgramService(self.reactor, expected=(Expected,), exit_with=self.statuses.append)
+        self.started: list[str] = []
+        self.service = ProgramService(
+            self.reactor,
+            expected=(Expected,),
+            exit_with=self.statuses.append,
+            started=lambda: self.started.append("serves"),
+        )
         self.service.program = self.program
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
@@ -85,6 +91,13 @@ class ProgramServiceTest(SynchronousTestCase):
         for call in self.reactor.when_running:
             call()
         self.assertEqual(self.program.calls, ["start"])
+
+    def test_told_when_the_program_serves(self) -> None:
+        """Once the start is done, and not before."""
+        self.run_reactor()
+        self.assertEqual(self.started, [])
+        self.program.starting.callback(None)
+        self.assertEqual(self.started, ["serves"])
 
     def test_signal_drains(self) -> None:
         """SIGTERM and SIGINT drain the program; then the reactor stops, with status 0."""
