@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
-_RANDOM_MASK = (0xFFF << 64) | ((1 << 62) - 1)
+_RANDOM_MASK = (1 << 62) - 1
 
 
 class UUIDMaker:
-    """Makes UUIDv7 as 16 bytes.
+    """Makes UUIDv7 as 16 bytes, in the order of time to a quarter of a microsecond (RFC 9562, 6.2, method 3): what
+    one process sends within a millisecond, a receipt and the progress after it, sorts as it was made.
 
     :param now: seconds since the epoch.
     :param random: as ``os.urandom``: so many random bytes.
@@ -21,6 +22,7 @@ class UUIDMaker:
         self._random = random
 
     def __call__(self) -> bytes:
-        milliseconds = int(self._now() * 1000) & 0xFFFF_FFFF_FFFF
-        noise = int.from_bytes(self._random(10), "big") & _RANDOM_MASK
-        return (milliseconds << 80 | _VERSION_7 | _VARIANT | noise).to_bytes(16, "big")
+        ticks = int(self._now() * 4_096_000)  # of 1/4096 ms: as fine as a float tells the time of today
+        milliseconds, fraction = ticks >> 12 & 0xFFFF_FFFF_FFFF, ticks & 0xFFF
+        noise = int.from_bytes(self._random(8), "big") & _RANDOM_MASK
+        return (milliseconds << 80 | _VERSION_7 | fraction << 64 | _VARIANT | noise).to_bytes(16, "big")

@@ -228,10 +228,9 @@ class TwistdTests(NetworkCase):
             f"options = {{ directory = {json.dumps(str(HERE))} }}",
         ).start()
         await until(
-            lambda: any(
-                link.validated
+            lambda: all(
+                any(link.validated for link in instance.service.shoset.registry.named("c", "git1"))
                 for instance in self.instances
-                for link in instance.service.shoset.registry.named("c", "git1")
             ),
             program.log,
         )
