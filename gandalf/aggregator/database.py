@@ -39,8 +39,12 @@ class TenantDatabase:
     async def use(self, dsn: str) -> None:
         """Connect to ``dsn``, bring its schema up to date, then use it instead of what was used before.
 
+        Nothing happens when it is in use already: every cluster member tells a change.
+
         :raises gandalf.store.errors.StoreError: that failed; what was used before stays in use.
         """
+        if self._current is not None and dsn == self.dsn:
+            return
         database = Database(dsn, reactor=self._reactor)
         try:
             if not await database.run("look at the schema", tenant_is_current_txn):

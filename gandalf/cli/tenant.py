@@ -12,7 +12,7 @@ from gandalf.cli.database import control_database, database_option, told
 
 @click.group("tenant")
 def command() -> None:
-    """Create and list tenants, in the control database."""
+    """Create and list tenants and change their databases' passwords, in the control database."""
 
 
 @command.command("create")
@@ -60,3 +60,17 @@ def list_(named: str | None, as_json: bool, database: str | None) -> None:
             for tenant in found
         ),
     )
+
+
+@command.command("rotate")
+@click.argument("name")
+@database_option
+@click.pass_obj
+def rotate(named: str | None, name: str, database: str | None) -> None:
+    """Give the role of a tenant's database another password; the members tell it to the tenant's aggregators."""
+    from gandalf.store import tenants
+    from gandalf.store.direct import transaction
+
+    with told(), transaction(control_database(database, named), "tenant rotate") as connection:
+        tenants.rotate_password_txn(connection, name)
+    click.echo(f"The password of the database of {name} was changed. Its aggregators are told within seconds.")

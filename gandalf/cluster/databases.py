@@ -20,15 +20,23 @@ class Databases:
     """Hands out a tenant's database to its aggregator, and makes new tenants.
 
     :param created: told of a tenant that is new.
+    :param handed_out: told a tenant and the address that its aggregator was given.
     :param now: seconds since the epoch.
     """
 
     log = Logger()
 
-    def __init__(self, control: Database, now: Callable[[], float], created: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        control: Database,
+        now: Callable[[], float],
+        created: Callable[[str], None],
+        handed_out: Callable[[str, str], None],
+    ) -> None:
         self._control = control
         self._now = now
         self._created = created
+        self._handed_out = handed_out
 
     @property
     def handlers(self) -> Handlers:
@@ -41,6 +49,7 @@ class Databases:
         dsn = await self._control.run(
             "address of a tenant's database", tenants.tenant_dsn_txn, request.tenant, self._control.dsn
         )
+        self._handed_out(request.tenant, dsn)
         return Answer(json.dumps({"tenant": request.tenant, "dsn": dsn}))
 
     async def create(self, request: Request) -> Answer:

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from gandalf.api.operations import OperationsAPI
 from gandalf.api.site import SilentSite
+from gandalf.cluster import rotation
 from gandalf.cluster.brothers import INTERVAL, Brothers
 from gandalf.cluster.configurations import Configurations
 from gandalf.cluster.databases import Databases
@@ -21,6 +22,7 @@ from gandalf.cluster.directory import Directory
 from gandalf.cluster.presence import Presence
 from gandalf.cluster.requests import Requests
 from gandalf.cluster.resolution import Resolver
+from gandalf.cluster.rotation import Rotation
 from gandalf.cluster.router import ClusterRouter
 from gandalf.cluster.status import MemberStatus
 from gandalf.cluster.tenants import POOL_SIZE, Tenants
@@ -30,7 +32,7 @@ from gandalf.network import certificate_names, limits_of, listen
 from gandalf.retry import retried
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import WRONG_TENANT
-from gandalf.routing.link import CLUSTER, Link
+from gandalf.routing.link import AGGREGATOR, CLUSTER, Link
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
@@ -114,7 +116,8 @@ class ClusterMember:
         configurations = Configurations(
             lambda tenant: self.tenants.get(tenant).database, defaults, self.directory.saved, now
         )
-        databases = Databases(self.control, now, lambda tenant: self.tenants.refresh())
+        self._rotation = Rotation(self.control, lambda: self.shoset.registry.of_type(AGGREGATOR), self.shoset.frame)
+        databases = Databases(self.control, now, lambda tenant: self.tenants.refresh(), self._rotation.handed_out)
         self.requests = Requests(
             {**self.validation.handlers, **configurations.handlers, **databases.handlers},
             self.shoset.frame,
@@ -145,6 +148,7 @@ class ClusterMember:
         self._announcement: Deferred[None] | None = None
         """One that is not at its time, because an aggregator has come."""
         self._announcing = self._loop(self._announce)
+        self._rotating = self._loop(self._rotation.look)
         self._upkeep = self._loop(self._keep_up)
 
     # Start and end.
@@ -170,6 +174,7 @@ class ClusterMember:
         )
         self._announcing.start(INTERVAL)
         self._upkeep.start(UPKEEP, now=False)
+        self._rotating.start(rotation.INTERVAL, now=False)
         self.shown.state, self.shown.trouble = "ready", ""
         self.log.info(
             "ready: aggregators dial {address}; {count} tenants; started in {took:.3f} s",
@@ -311,7 +316,7 @@ class ClusterMember:
             await farewell
 
     def _stop_loops(self) -> None:
-        for loop in (self._announcing, self._upkeep):
+        for loop in (self._announcing, self._upkeep, self._rotating):
             if loop.running:
                 loop.stop()
 

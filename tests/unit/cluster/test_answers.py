@@ -262,7 +262,11 @@ class DatabasesTest(AnswersCase):
         self.database = ControlDatabase()
         self.created: list[str] = []
         control: Any = self.database
-        self.serve(Databases(control, lambda: 2.0, self.created.append).handlers)
+        self.handed_out: list[tuple[str, str]] = []
+        databases = Databases(
+            control, lambda: 2.0, self.created.append, lambda tenant, dsn: self.handed_out.append((tenant, dsn))
+        )
+        self.serve(databases.handlers)
 
     def test_database(self) -> None:
         """That of the link's tenant, whatever the request says."""
@@ -271,6 +275,7 @@ class DatabasesTest(AnswersCase):
         self.assertEqual(asked.args, (TENANT, ControlDatabase.dsn))
         asked.answer.callback("postgresql://t:p@h/t")
         self.assertEqual(json.loads(self.answer()[0]), {"tenant": TENANT, "dsn": "postgresql://t:p@h/t"})
+        self.assertEqual(self.handed_out, [(TENANT, "postgresql://t:p@h/t")])
 
     def test_connectors_get_nothing(self) -> None:
         """A connector gets no database, nor may it make one."""
