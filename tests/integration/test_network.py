@@ -51,7 +51,8 @@ class NetworkTests(TestCase):
         for number in range(2):
             self._add(f"member {number}", network.member(number), network.cluster_whole)
         for number in range(2):
-            self._add(f"aggregator {number}", network.aggregator(number), partial(network.ready, number))
+            self._add(f"aggregator {number}", network.aggregator(number), partial(self._whole, number))
+        self.driver: Runtime | None = None
         for names in PROCESSES:
             self._add(" ".join(names), network.workers(names, self.acts), partial(self._linked, names))
         for name, (program, ready) in self.processes.items():
@@ -59,7 +60,7 @@ class NetworkTests(TestCase):
             if "member" not in name:
                 await self._until(ready, name)
         driver = Connector("drive", "test", [(1, 0)])
-        self.driver: Runtime = await connect(driver, network.account("driver1"), reactor=reactor)
+        self.driver = await connect(driver, network.account("driver1"), reactor=reactor)
         self.addCleanup(self.driver.stop)
 
     def _add(self, name: str, program: Program, ready: Callable[[], object]) -> None:
@@ -69,6 +70,13 @@ class NetworkTests(TestCase):
     async def _until(self, ready: Callable[[], object], name: str) -> None:
         programs = {name: program for name, (program, _) in self.processes.items()}
         await deferToThread(until, ready, f"{name} ready", 30, logs(programs))
+
+    def _whole(self, number: int) -> bool:
+        """Whether an instance is ready, and all connectors that run are back."""
+        if not self.network.ready(number) or not all(self._linked(names) for names in PROCESSES):
+            return False
+        there = {link["logical_name"] for link in self.network.connections(number)}
+        return self.driver is None or "driver1" in there
 
     def _linked(self, names: list[str]) -> bool:
         """Whether both instances have a connection of each name for every process that runs."""
@@ -86,6 +94,7 @@ class NetworkTests(TestCase):
         return ensureDeferred(self._killed_in_turn())
 
     async def _killed_in_turn(self) -> None:
+        assert self.driver is not None
         load = Load(self.driver)
         load.start()
         self.addCleanup(load.stop)
