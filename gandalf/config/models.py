@@ -24,6 +24,7 @@ from gandalf.config.types import (
     LinkAddress,
     LinkAddresses,
     Name,
+    Names,
     OptionalAddress,
     OptionalLinkAddress,
     PlainAddress,
@@ -160,10 +161,14 @@ class Aggregator(_SecretBearing, _Listening):
 
 
 class Cluster(_Listening):
-    """[cluster]. `database` is the content of `database_file` if that is given."""
+    """
+    [cluster]. `database` is the content of `database_file` if that is given. `administrators` are the tenants
+    whose aggregators may act for every tenant.
+    """
 
     database_file: SecretFile = Field(default="", validate_default=True)
     database: Database = DatabaseURI("")
+    administrators: Names = ("gandalf",)
     definitions: Definitions = ()
     max_timeout: Timeout = 10_000
     drain_timeout: Drain = 10_000

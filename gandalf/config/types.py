@@ -208,6 +208,12 @@ Definitions = Annotated[
     AfterValidator(_no_item_twice),
     allowed(f"a list of paths of readable files or directories, none twice, {_RELATIVE}"),
 ]
+Names = Annotated[
+    tuple[Annotated[str, AfterValidator(_name)], ...],
+    BeforeValidator(items),
+    AfterValidator(_no_item_twice),
+    allowed('a list of names, none twice, each 1 to 128 characters: letters, digits, ".", "_" and "-"'),
+]
 Secret = Annotated[SecretStr, allowed(f"1 to {_SECRET_LENGTH} characters in one line; or the file instead")]
 Database = Annotated[
     DatabaseURI, allowed("a libpq URI, postgresql://user:password@host:port/database; or the file instead")

@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from gandalf.config import TLS, Address, AggregatorConfig, ClusterConfig, ConnectorsConfig, load
+from gandalf.config.models import Cluster
 from gandalf.local.errors import LocalError
 from gandalf.local.places import Places
 from gandalf.store import embedded
@@ -23,6 +24,7 @@ OPERATOR = "operator"
 """The logical name as which the command `gandalf` links to the aggregator."""
 
 _LATER = "not made yet, but it will be there"
+_ADMINISTRATORS = "GANDALF_CLUSTER__CLUSTER__ADMINISTRATORS"
 
 
 @attrs.frozen
@@ -89,6 +91,7 @@ def make_plan(places: Places, environment: Mapping[str, str]) -> Plan:
     connected = [component("connector", each.logical_name, each.bind) for each in connectors.connectors]
     variables = {
         "GANDALF_CLUSTER__CLUSTER__DATABASE_FILE": str(places.database),
+        _ADMINISTRATORS: ",".join(_administrators(cluster, tenant, environment)),
         "GANDALF_AGGREGATOR__AGGREGATOR__SECRET_FILE": str(aggregators.secret_file),
     }
     for number, each in enumerate(connected):
@@ -150,6 +153,13 @@ def _one_tenant(aggregators: str, connectors: str) -> None:
             f"the tenant is {aggregators!r} in conf/aggregator.toml, but {connectors!r} in conf/connectors.toml:"
             " a local network has one"
         )
+
+
+def _administrators(cluster: ClusterConfig, tenant: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The local tenant too, unless it was said who: all can be tried with one log-in then."""
+    said = cluster.cluster.administrators
+    untouched = _ADMINISTRATORS not in environment and said == Cluster.model_fields["administrators"].default
+    return (*said, tenant) if untouched and tenant not in said else said
 
 
 def _postgres_port(environment: Mapping[str, str]) -> int:

@@ -406,6 +406,7 @@ class Clusters(ConfigCase):
         self.assertEqual(config.cluster.advertise, Address("127.0.0.1", 9100))
         self.assertEqual(config.cluster.database.get_secret_value(), URI)
         self.assertEqual(config.cluster.definitions, ())
+        self.assertEqual(config.cluster.administrators, ("gandalf",))
         self.assertEqual(config.status.listen, None)
 
     def test_database(self) -> None:
@@ -439,6 +440,23 @@ class Clusters(ConfigCase):
         self.assertEqual(config.cluster.definitions, (HERE, Path(__file__)))
         problem = self.problem(ClusterConfig, cluster(definitions=[".", "nowhere"]))
         self.assertEqual((problem.key, problem.value), ("cluster.definitions[1]", '"nowhere"'))
+
+    def test_administrators(self) -> None:
+        """Tenants are named, none twice; the variable gives them comma separated; an empty list is one."""
+        config = self.check(ClusterConfig, cluster(administrators=["gandalf", "acme"]))
+        self.assertEqual(config.cluster.administrators, ("gandalf", "acme"))
+        variable = "GANDALF_CLUSTER__CLUSTER__ADMINISTRATORS"
+        for text, names in (("gandalf, tenant1", ("gandalf", "tenant1")), ("", ())):
+            config = self.check(ClusterConfig, cluster(), **{variable: text})
+            self.assertEqual(config.cluster.administrators, names)
+        for names, key, reason in (
+            (["acme", "acme"], "cluster.administrators", "acme is given twice"),
+            (["acme", "a b"], "cluster.administrators[1]", "not a name"),
+            ("acme", "cluster.administrators", ""),
+        ):
+            problem = self.problem(ClusterConfig, cluster(administrators=names))
+            self.assertEqual(problem.key, key)
+            self.assertIn(reason, problem.reason)
 
     def test_status(self) -> None:
         """An address for the status is read."""

@@ -6,9 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from gandalf.config import AggregatorConfig, ConfigurationError, ConnectorsConfig, load
+from gandalf.config import AggregatorConfig, ClusterConfig, ConfigurationError, ConnectorsConfig, load
 from gandalf.local.errors import LocalError
 from gandalf.local.places import write_private
+from gandalf.local.plan import Plan
 from tests.unit.local.support import LocalCase
 
 AGGREGATOR = "GANDALF_AGGREGATOR__AGGREGATOR__"
@@ -67,6 +68,24 @@ class Plans(LocalCase):
         """The same when it was moved in a file."""
         self.edit("cluster.toml", 'listen = "127.0.0.1:9100"', 'listen = "127.0.0.1:1100"')
         self.assertEqual(self.plan().environment[f"{AGGREGATOR}CLUSTER"], "127.0.0.1:1100")
+
+    def administrators(self, plan: Plan) -> tuple[str, ...]:
+        """Those whom the cluster member that is run has."""
+        write_private(self.places.database, "postgresql://u:p@127.0.0.1/gandalf\n")
+        configuration = load(ClusterConfig, self.places.configuration / "cluster.toml", plan.environment)
+        return configuration.cluster.administrators
+
+    def test_the_local_tenant_is_an_administrator(self) -> None:
+        """Whoever tries things has a log-in of the local tenant, and may do all with it."""
+        self.assertEqual(self.administrators(self.plan()), ("gandalf", "tenant1"))
+
+    def test_administrators_that_were_chosen(self) -> None:
+        """They stay as the variable or the file has them, also when the variable says what is the default."""
+        for text, names in (("gandalf", ("gandalf",)), ("", ()), ("acme,tenant1", ("acme", "tenant1"))):
+            plan = self.plan(GANDALF_CLUSTER__CLUSTER__ADMINISTRATORS=text)
+            self.assertEqual(self.administrators(plan), names)
+        self.edit("cluster.toml", 'administrators = ["gandalf"]', 'administrators = ["acme"]')
+        self.assertEqual(self.administrators(self.plan()), ("acme",))
 
     def test_a_moved_aggregator_has_another_secret(self) -> None:
         """Its first secret stays bound to the address that it was used at."""
