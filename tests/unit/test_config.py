@@ -449,12 +449,13 @@ class Clusters(ConfigCase):
         for text, names in (("gandalf, tenant1", ("gandalf", "tenant1")), ("", ())):
             config = self.check(ClusterConfig, cluster(), **{variable: text})
             self.assertEqual(config.cluster.administrators, names)
-        for names, key, reason in (
+        wrong: list[tuple[object, str, str]] = [
             (["acme", "acme"], "cluster.administrators", "acme is given twice"),
             (["acme", "a b"], "cluster.administrators[1]", "not a name"),
-            ("acme", "cluster.administrators", ""),
-        ):
-            problem = self.problem(ClusterConfig, cluster(administrators=names))
+            ("acme", "cluster.administrators", "not a list"),
+        ]
+        for value, key, reason in wrong:
+            problem = self.problem(ClusterConfig, cluster(administrators=value))
             self.assertEqual(problem.key, key)
             self.assertIn(reason, problem.reason)
 
