@@ -36,8 +36,8 @@ component_secrets = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("hash", Text, nullable=False, unique=True),  # SHA-256 in hex; see secrets.py
-    Column("component_type", Text, nullable=False),
-    Column("logical_name", Text, nullable=False),
+    Column("component_type", Text),  # this and the next null: open, nobody has used it yet
+    Column("logical_name", Text),
     Column("tenant", Text, ForeignKey(tenants.c.name, ondelete="CASCADE"), nullable=False),
     Column("bind_address", Text),  # null: not bound yet
     Column("instance", Text),  # hex, of the instance that used it last

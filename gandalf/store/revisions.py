@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, String, column, func, select, table
 
-TENANT_HEAD = "0002"
+TENANT_HEAD = "0003"
 """The newest revision of the history `tenant`."""
 
 _VERSION = "alembic_version"

@@ -76,7 +76,7 @@ domains = _model("domains", _text("name"), _to("parent_id", "domains", "CASCADE"
 authorizations = _model(
     "authorizations",
     _to("user_id", "users", "CASCADE"),
-    _to("role_id", "roles", "CASCADE"),
+    _to("role_id", "roles"),
     _to("domain_id", "domains", "CASCADE"),
 )
 
@@ -88,7 +88,7 @@ environment_types = _model("environment_types", _text("name"), *_described())
 environments = _model(
     "environments",
     _text("name"),
-    _to("environment_type_id", "environment_types", "SET NULL"),
+    _to("environment_type_id", "environment_types"),
     _to("domain_id", "domains", "CASCADE"),
     *_described(),
 )
@@ -97,19 +97,19 @@ products = _model(
     _text("name", unique=True),
     *_described(),
     _text("repository_url"),
-    _to("domain_id", "domains", "SET NULL"),
+    _to("domain_id", "domains"),
 )
 domain_libraries = Table(
     "domain_libraries",
     metadata,
     Column("domain_id", Uuid, ForeignKey("domains.id", ondelete="CASCADE"), primary_key=True),
-    Column("library_id", Uuid, ForeignKey("libraries.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("library_id", Uuid, ForeignKey("libraries.id"), primary_key=True, index=True),
 )
 domain_tags = Table(
     "domain_tags",
     metadata,
     Column("domain_id", Uuid, ForeignKey("domains.id", ondelete="CASCADE"), primary_key=True),
-    Column("tag_id", Uuid, ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("tag_id", Uuid, ForeignKey("tags.id"), primary_key=True, index=True),
 )
 
 # What connectors speak
@@ -179,20 +179,20 @@ key_values = _model(
 resources = _model(
     "resources",
     _text("name", unique=True),
-    _to("logical_component_id", "logical_components", "SET NULL"),
-    _to("domain_id", "domains", "SET NULL"),
+    _to("logical_component_id", "logical_components"),
+    _to("domain_id", "domains"),
     _to("resource_type_id", "resource_types"),
 )
 event_type_to_polls = _model(
     "event_type_to_polls",
     _to("resource_id", "resources", "CASCADE"),
-    _to("event_type_id", "event_types", "CASCADE"),
+    _to("event_type_id", "event_types"),
     UniqueConstraint("resource_id", "event_type_id"),
 )
 
 # The installation
 
-# The API's own record of tenants (in the tenant `gandalf`); their passwords are in the control database only.
+# The API's own record of tenants, its own tenant among them; their passwords are in the control database only.
 tenants = _model("tenants", _text("name", unique=True), *_described())
 state = Table(
     "state",
@@ -206,6 +206,14 @@ signing_keys = Table(
     Column("id", Uuid, primary_key=True),
     Column("secret", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
 )
 
 # What happened. Times are milliseconds since the epoch; `timestamp` is the sender's, `received_at` ours.

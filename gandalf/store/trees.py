@@ -1,0 +1,132 @@
+"""Trees of domains and of tags: one root each, which is never removed, and no row below itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from . import tenant_schema as tables
+from .errors import Conflict, NotFound
+from .model import Model, Record, Value
+from .models import AUTHORIZATION, DOMAIN, ENVIRONMENT
+from .rows import create_txn, list_txn, read_txn, refuse_if_used_txn, update_txn
+from .times import at
+
+
+def root_txn(connection: Connection, model: Model, *, lock: bool = False) -> Record:
+    """The root. With `lock`, nobody else moves or removes a row before the end of the transaction."""
+    table = model.table
+    query = select(table).where(table.c.parent_id.is_(None)).order_by(table.c.created_at, table.c.id).limit(1)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise NotFound(f"there is no root {model.words}")
+    return dict(row._mapping)
+
+
+def tree_txn(connection: Connection, model: Model, *, visible: Iterable[UUID] | None = None) -> Record:
+    """The root, with `Childs` all the way down: None at a leaf. Of what is `visible` (None: all) the branches."""
+    root = root_txn(connection, model)
+    records = list_txn(connection, model)
+    wanted = None if visible is None else _with_ancestors(records, visible)
+    by_id = {record["id"]: record for record in records if wanted is None or record["id"] in wanted}
+    by_id.setdefault(root["id"], root)
+    for record in by_id.values():
+        record["Childs"] = None
+    for record in by_id.values():
+        parent = by_id.get(record["parent_id"])
+        if parent is not None:
+            parent["Childs"] = [*(parent["Childs"] or []), record]
+    return by_id[root["id"]]
+
+
+def below_txn(connection: Connection, model: Model, id: UUID) -> list[UUID]:
+    """The id itself, and those of all rows below it."""
+    table = model.table
+    start = select(table.c.id).where(table.c.id == id).cte("below", recursive=True)
+    below = start.union_all(select(table.c.id).join(start, table.c.parent_id == start.c.id))
+    return list(connection.execute(select(below.c.id)).scalars())
+
+
+def create_below_txn(
+    connection: Connection, model: Model, parent: UUID, values: Mapping[str, Value], *, now: int
+) -> Record:
+    """Store a row below `parent`. A domain gets its parent's GitURL and libraries, copies of its environments, its
+    tags, and copies of its authorizations.
+
+    Raises `NotFound` when there is no such parent; `Conflict` as `rows.create_txn`.
+    """
+    above = read_txn(connection, model, parent, lock=True)
+    if model is not DOMAIN:
+        return create_txn(connection, model, {**values, "parent_id": parent}, now=now)
+    created = create_txn(connection, model, {**values, "parent_id": parent, "git_url": above["git_url"]}, now=now)
+    _inherit(connection, above["id"], created["id"], now)
+    return created
+
+
+def change_txn(
+    connection: Connection, model: Model, before: Record, values: Mapping[str, Value], *, now: int
+) -> Record:
+    """Change a row of a tree, which was read with `lock`; a parent left out or unset stays what it was.
+
+    Raises `Conflict` when it would be below itself, when the root would be hidden or moved, when a row would be
+    hidden that others are below, and as `rows.update_txn`.
+    """
+    parent = values.get("parent_id") or before["parent_id"]
+    values = {**values, "parent_id": parent}
+    if values.get("deleted_at") is not None:
+        _refuse_hiding(connection, model, before)
+    if parent != before["parent_id"]:
+        root = root_txn(connection, model, lock=True)
+        if before["id"] == root["id"]:
+            raise Conflict(f"the root {model.words} cannot be below another")
+        if parent in below_txn(connection, model, before["id"]):
+            raise Conflict(f"the {model.words} cannot be below itself: {parent} is it, or is below it")
+    return update_txn(connection, model, before, values, now=now)
+
+
+def remove_txn(connection: Connection, model: Model, id: UUID) -> None:
+    """Remove a row and all that is below it. Raises `Conflict` for the root, and when something there is in use."""
+    if root_txn(connection, model, lock=True)["id"] == id:
+        raise Conflict(f"the root {model.words} cannot be deleted")
+    ids = below_txn(connection, model, id)
+    refuse_if_used_txn(connection, model, ids)
+    connection.execute(delete(model.table).where(model.table.c.id == id))
+
+
+def _refuse_hiding(connection: Connection, model: Model, record: Record) -> None:
+    if record["parent_id"] is None:
+        raise Conflict(f"the root {model.words} cannot be deleted")
+    query = select(func.count()).where(model.table.c.parent_id == record["id"], model.table.c.deleted_at.is_(None))
+    if count := connection.execute(query).scalar_one():
+        raise Conflict(f"the {model.words} cannot be hidden while {count} others are below it")
+
+
+def _inherit(connection: Connection, above: UUID, below: UUID, now: int) -> None:
+    for table, other in ((tables.domain_libraries, "library_id"), (tables.domain_tags, "tag_id")):
+        rows = connection.execute(select(table.c[other]).where(table.c.domain_id == above)).scalars()
+        assigned = [{"domain_id": below, other: id} for id in rows]
+        if assigned:
+            connection.execute(insert(table), assigned)
+    for model in (ENVIRONMENT, AUTHORIZATION):
+        table = model.table
+        query = select(table).where(table.c.domain_id == above, table.c.deleted_at.is_(None))
+        times = {"created_at": at(now), "updated_at": at(now)}
+        copies = [
+            {**row._mapping, **times, "id": uuid.uuid4(), "domain_id": below} for row in connection.execute(query)
+        ]
+        if copies:
+            connection.execute(insert(table), copies)
+
+
+def _with_ancestors(records: Iterable[Record], visible: Iterable[UUID]) -> set[UUID]:
+    parents = {record["id"]: record["parent_id"] for record in records}
+    wanted: set[UUID] = set()
+    for start in visible:
+        id: UUID | None = start
+        while id is not None and id not in wanted:
+            wanted.add(id)
+            id = parents.get(id)
+    return wanted
