@@ -20,35 +20,37 @@ def command() -> None:
 
 
 @command.command("create", epilog="Example: gandalf secret create connector git1 --file secrets/git1")
-@click.argument("component_type", metavar="TYPE", type=click.Choice(["aggregator", "connector"]))
-@click.argument("logical_name", metavar="NAME")
+@click.argument("component_type", metavar="[TYPE]", type=click.Choice(["aggregator", "connector"]), required=False)
+@click.argument("logical_name", metavar="[NAME]", required=False)
+@click.option("--open", "is_open", is_flag=True, help="For whoever uses it first, instead of TYPE and NAME.")
 @click.option("--tenant", metavar="TENANT", help="Its tenant. Default: that of the settings.")
 @click.option("--file", "path", metavar="FILE", type=click.Path(path_type=Path), help="Write it here, not to stdout.")
 @database_option
 @click.pass_obj
 def create(
     named: str | None,
-    component_type: str,
-    logical_name: str,
+    component_type: str | None,
+    logical_name: str | None,
+    is_open: bool,
     tenant: str | None,
     path: Path | None,
     database: str | None,
 ) -> None:
     """Make a secret for the component of this TYPE (aggregator or connector) and logical NAME. It is told now
     and never again. One that listens on an address needs a secret for each instance: a secret is bound to the
-    address of its first use."""
+    address of its first use. An open secret is nobody's yet: its first use makes it that component's, for good."""
     from gandalf.cli.settings import settings
     from gandalf.store import secrets
     from gandalf.store.direct import transaction
 
+    if is_open != (component_type is None) or is_open != (logical_name is None):
+        raise click.UsageError("give either TYPE and NAME, or --open")
     with told(), transaction(control_database(database, named), "secret create") as connection:
-        secret = secrets.create_txn(
-            connection,
-            component_type,
-            logical_name,
-            tenant or settings(named).operator.tenant,
-            now=int(time.time() * 1000),
-        )
+        owner, now = tenant or settings(named).operator.tenant, int(time.time() * 1000)
+        if component_type is not None and logical_name is not None:
+            secret = secrets.create_txn(connection, component_type, logical_name, owner, now=now).secret
+        else:
+            secret = secrets.create_open_txn(connection, owner, now=now).secret
         if path is not None:
             _write(path, secret)  # within the transaction: a secret that nobody has is not kept
     if path is None:
@@ -88,8 +90,8 @@ def list_(named: str | None, tenant: str | None, as_json: bool, database: str | 
             (
                 info.id,
                 info.tenant,
-                info.component_type,
-                info.logical_name,
+                info.component_type or "open",
+                info.logical_name or "whoever uses it first",
                 info.bind_address,
                 at(info.created_at),
                 at(info.used_at),

@@ -66,9 +66,10 @@ class Databases:
         aggregator = request.text("logical_name", default=name)
         told: dict[str, object] = {"Login": list(logins.login), "Password": list(logins.password)}
         try:
-            told["Secret"] = await self._control.run(
+            created = await self._control.run(
                 "make a secret", secrets.create_txn, AGGREGATOR, aggregator, name, now=now
             )
+            told["Secret"] = created.secret
         except StoreError as error:
             # The logins cannot be had again; a secret can be made at any time.
             self.log.error("no secret was made for {name}: {reason}", name=aggregator, reason=str(error))

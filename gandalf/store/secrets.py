@@ -119,7 +119,9 @@ def validate_txn(
     binding = row.bind_address is None and bind_address != ""
     if not binding and bind_address != (row.bind_address or ""):
         return Refused("the secret is bound to another address")
-    used = {"used_at": now, "instance": instance, "component_type": component_type, "logical_name": logical_name}
+    used = {"used_at": now, "instance": instance}
+    if _is_open(row):
+        used.update(component_type=component_type, logical_name=logical_name)
     if binding:
         used.update(bind_address=bind_address, bound_at=now)
     connection.execute(update(component_secrets).where(component_secrets.c.id == row.id).values(used))

@@ -26,7 +26,7 @@ class Logins:
 
 
 def seed_txn(connection: Connection, *, tenant: str, now: int) -> Logins:
-    """Store State, the domain and tag `root`, the role Administrator and the two administrators.
+    """Store State, the domain and tag `root`, the role Administrator, the two administrators and the tenant itself.
 
     In a database that has them already the administrators get new passwords, and nothing else changes.
     """
@@ -57,5 +57,4 @@ def _insert(connection: Connection, tenant: str, hashes: dict[str, str], now: in
         person = dict.fromkeys(("email", "first_name", "last_name", "company_id", "description"), name)
         user = add(tables.users, password_hash=password_hash, **person)
         add(tables.authorizations, user_id=user, role_id=role, domain_id=root)
-    if tenant == CONTROL_TENANT:
-        add(tables.tenants, name=tenant)
+    add(tables.tenants, name=tenant)

@@ -56,7 +56,7 @@ class Deployment:
     def secret(self, component_type: str, logical_name: str) -> str:
         """A new secret of a component."""
         with postgres.transaction(self.control) as connection:
-            return secrets.create_txn(connection, component_type, logical_name, self.tenant, now=0)
+            return secrets.create_txn(connection, component_type, logical_name, self.tenant, now=0).secret
 
     def tenant_dsn(self) -> str:
         """The tenant's database."""

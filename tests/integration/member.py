@@ -104,7 +104,7 @@ class MemberCase(SynchronousTestCase):
     def secret(self, component_type: str, logical_name: str, tenant: str = ONE) -> str:
         """A new secret."""
         with postgres.transaction(control_dsn()) as connection:
-            return secrets.create_txn(connection, component_type, logical_name, tenant, now=0)
+            return secrets.create_txn(connection, component_type, logical_name, tenant, now=0).secret
 
     def dsn(self, tenant: str = ONE) -> str:
         """A tenant's database."""

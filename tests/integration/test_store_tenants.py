@@ -40,7 +40,7 @@ class TenantTests(TestCase):
         return str(self.assertRaises(psycopg2.OperationalError, psycopg2.connect, dsn))
 
     def test_what_a_new_tenant_holds(self) -> None:
-        """State, a root domain and tag, and two administrators whose passwords are those returned."""
+        """State, a root domain and tag, its own row, and two administrators whose passwords are those returned."""
         logins = self.create("seeded")
         self.assertEqual(logins.login, ("Administrator1", "Administrator2"))
         with postgres.transaction(tenant_dsn("seeded")) as connection:
@@ -49,6 +49,7 @@ class TenantTests(TestCase):
             self.assertEqual((domain.name, domain.parent_id), ("root", None))
             self.assertEqual((domain.short_description, domain.description), ("root", "Domain root"))
             self.assertEqual(connection.execute(select(tables.tags.c.name)).scalar_one(), "root")
+            self.assertEqual(connection.execute(select(tables.tenants.c.name)).scalar_one(), "seeded")
             role = connection.execute(select(tables.roles)).one()
             self.assertEqual(role.name, "Administrator")
             for name, password in zip(logins.login, logins.password, strict=True):
@@ -141,6 +142,7 @@ class TenantTests(TestCase):
         with postgres.transaction(tenant_dsn(name)) as connection:
             rows = connection.execute(select(tables.users.c.email, tables.users.c.password_hash))
             hashes = {row.email: row.password_hash for row in rows}
+            self.assertEqual(connection.execute(select(tables.tenants.c.name)).scalars().all(), [name])
         self.assertEqual(set(hashes), set(logins.login))
         for login, password in zip(logins.login, logins.password, strict=True):
             self.assertTrue(PasswordHasher().verify(hashes[login], password))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,7 +19,7 @@ from gandalf.routing.testing import TENANT, FakeLink, FrameMaker
 from gandalf.store.defaults import Defaults
 from gandalf.store.definitions import Definitions, LogicalComponentDefinition, PivotDefinition
 from gandalf.store.errors import DatabaseUnavailable, NotFound, StoreError
-from gandalf.store.secrets import Refused
+from gandalf.store.secrets import Created, Refused
 from gandalf.store.seed import Logins
 from gandalf.store.testing import Asked, FakeDatabase
 from gandalf.wire import kinds
@@ -295,7 +296,7 @@ class DatabasesTest(AnswersCase):
             asked.answer.callback(ControlDatabase.logins)
             asked = self.asked()
             self.assertEqual(asked.args, ("aggregator", aggregator, "new"))
-            asked.answer.callback("s3cr3t")
+            asked.answer.callback(Created(UUID(int=1), "s3cr3t"))
             told = {"Login": ["A1", "A2"], "Password": ["p1", "p2"], "Secret": "s3cr3t"}
             self.assertEqual(json.loads(self.answer()[0]), told)
         self.assertEqual(self.created, ["new", "new"])
