@@ -33,6 +33,7 @@ class AggregatorRouter:
 
     :param database: told of a ``configurationDatabase`` frame that came unasked (protocol.md 6.4b).
     :param max_timeout: seconds, upper bound of a command's budget (protocol.md 6.2).
+    :param logical_name: under which this process itself takes events, by a tap; no connector has to bear it.
     """
 
     log = Logger()
@@ -48,8 +49,11 @@ class AggregatorRouter:
         max_timeout: float,
         duplicate_window: int,
         database: Callable[[Frame], None],
+        logical_name: str = "",
     ) -> None:
         self.tenant = tenant
+        self.taps: list[Callable[[Frame], None]] = []
+        """Each is told of every event that is routed, once, wherever it comes from and whoever it is for."""
         self.errors = ErrorEvents(make_frame, now)
         self.counters: Counter[str] = Counter()
         self._endings = Endings(self._pending_on, lambda: bool(self.pending or self._unsettled))
@@ -63,6 +67,7 @@ class AggregatorRouter:
         self._links = links
         self._max_timeout = max_timeout
         self._database = database
+        self._logical_name = logical_name
         self._rotation = Rotation()
         # A command comes back from the cluster under its own uuid, resolved: what the cluster sends has a window of
         # its own. An event does not come back; whoever brings it again is not heard.
@@ -171,6 +176,8 @@ class AggregatorRouter:
     def _event_from_connector(self, frame: Frame, origin: Link) -> Charge:
         charge = self._unsettled.begin(frame, origin)
         if self._to_members(frame, charge):
+            if self.taps:
+                self._tell_taps(frame)
             self._to_connectors(frame, origin)
             self._pause_if_cluster_does_not_take(origin)
         return charge
@@ -193,14 +200,24 @@ class AggregatorRouter:
         return bool(able)
 
     def _event_from_cluster(self, frame: Frame, origin: Link) -> None:
+        if self.taps:
+            self._tell_taps(frame)
         if frame.target and not self._connectors(frame.target):
-            self.counters["events for nobody here"] += 1
+            if frame.target != self._logical_name:
+                self.counters["events for nobody here"] += 1
             return
         for member in self._links.of_type(CLUSTER):
             if member is not origin and accepts(member, frame):
                 # The cluster has it: where it cannot be sent soon, it need not be kept.
                 member.send(frame, SETTLED)
         self._to_connectors(frame, origin)
+
+    def _tell_taps(self, frame: Frame) -> None:
+        for tap in tuple(self.taps):
+            try:
+                tap(frame)
+            except Exception:
+                self.log.failure("whoever listens to {uuid} failed", uuid=frame.uuid.hex())
 
     def _to_connectors(self, frame: Frame, origin: Link) -> None:
         if frame.target:
