@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, case, delete, or_, select
+from sqlalchemy import Connection, Row, Table, case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from . import tenant_schema as tables
@@ -32,7 +32,9 @@ _PARTS = {
     "resourcetypes": tables.resource_types,
 }
 # Where a definition's name differs from the column's.
-_COLUMNS = {"defaultvalue": "default_value"}
+_COLUMNS = {"defaultvalue": "default_value", "shortdescription": "short_description"}
+# What a component keeps when its definition does not say it.
+_KEPT = ("aggregator", "shortdescription", "description")
 
 
 def save_definitions_txn(connection: Connection, definitions: Definitions, *, now: int) -> None:
@@ -106,18 +108,13 @@ def save_logical_component_txn(
 ) -> uuid.UUID:
     """Store the component of this logical name with its key values and resources; returns its id.
 
-    Resources that it has already and that are not named stay. Raises `NotFound` when its pivot or product
-    connector is not stored, `InvalidDefinition` for a key that does not exist or a mandatory one left out,
-    and `Conflict` for another component's resource.
+    What the definition does not say at all stays as it is stored: texts, and key values (those of a key that its
+    new language has too, by name, become that key's). Resources that it has already and that are not named stay.
+    Raises `NotFound` when its pivot or product connector is not stored, `InvalidDefinition` for a key that does not
+    exist or a mandatory one without a value, and `Conflict` for another component's resource.
     """
-    values: dict[str, Any] = {
-        "type": component.type,
-        "aggregator": component.aggregator,
-        "short_description": component.shortdescription,
-        "description": component.description,
-        "pivot_id": None,
-        "product_connector_id": None,
-    }
+    values: dict[str, Any] = {"type": component.type, "pivot_id": None, "product_connector_id": None}
+    values |= {_COLUMNS.get(field, field): getattr(component, field) for field in _KEPT if component.says(field)}
     owners = []
     if component.productconnector is not None:
         wanted = component.productconnector
@@ -137,9 +134,12 @@ def save_logical_component_txn(
             .order_by(case((tables.keys.c.pivot_id.is_(None), 1), else_=0))
         )
     }
-    _check_keys(component, keys)
+    _check_keys(component, keys, _valued(connection, component))
     id = _upsert(connection, tables.logical_components, {"logical_name": component.logicalname}, values, now)
-    _save_values(connection, component, keys, id, now)
+    if component.says("keyvalues"):
+        _save_values(connection, component, keys, id, now)
+    else:
+        _move_values(connection, keys, id, now)
     _save_resources(connection, component, id, now)
     return id
 
@@ -250,7 +250,7 @@ def _connector_row(connection: Connection, name: str, product: str, major: int, 
     return row
 
 
-def _check_keys(component: LogicalComponentDefinition, keys: dict[str, Row[Any]]) -> None:
+def _check_keys(component: LogicalComponentDefinition, keys: dict[str, Row[Any]], valued: set[str]) -> None:
     given = [value.key.name for value in component.keyvalues]
     place = f"logical component {component.logicalname!r}"
     for index, name in enumerate(given):
@@ -259,10 +259,18 @@ def _check_keys(component: LogicalComponentDefinition, keys: dict[str, Row[Any]]
             raise InvalidDefinition(f"{place}: keyvalues.{index}.key.name: {name!r} is no key; allowed: {allowed}")
         if name in given[:index]:
             raise InvalidDefinition(f"{place}: keyvalues.{index}.key.name: {name!r} is there again")
-    missing = [row.name for row in keys.values() if row.mandatory and not row.default_value]
-    for name in missing:
-        if name not in given:
-            raise InvalidDefinition(f"{place}: keyvalues: the mandatory key {name!r} is missing")
+    for row in keys.values():
+        if row.mandatory and not row.default_value and row.name not in valued:
+            raise InvalidDefinition(f"{place}: keyvalues: the mandatory key {row.name!r} is missing")
+
+
+def _valued(connection: Connection, component: LogicalComponentDefinition) -> set[str]:
+    """The names of the keys for which `component` has a value once it is saved."""
+    if component.says("keyvalues"):
+        return {value.key.name for value in component.keyvalues}
+    table = tables.logical_components
+    stored = connection.execute(select(table.c.id).where(table.c.logical_name == component.logicalname)).scalar()
+    return set() if stored is None else {value["key"]["name"] for value in _values(connection, stored)}
 
 
 def _save_values(
@@ -277,6 +285,22 @@ def _save_values(
         key = {"logical_component_id": id, "key_id": keys[value.key.name].id}
         saved.append(_upsert(connection, table, key, {"value": value.value}, now))
     connection.execute(delete(table).where(table.c.logical_component_id == id, table.c.id.not_in(saved)))
+
+
+def _move_values(connection: Connection, keys: dict[str, Row[Any]], id: uuid.UUID, now: int) -> None:
+    """Let the stored values of another version's keys be those of the keys of the same name in `keys`."""
+    values, old = tables.key_values, tables.keys
+    query = (
+        select(values.c.id, old.c.id.label("key_id"), old.c.name)
+        .join(old, old.c.id == values.c.key_id)
+        .where(values.c.logical_component_id == id, values.c.deleted_at.is_(None))
+    )
+    rows = connection.execute(query).all()
+    taken = {row.key_id for row in rows}
+    for row in rows:
+        if row.name in keys and keys[row.name].id not in taken:
+            moved = {"key_id": keys[row.name].id, "updated_at": at(now)}
+            connection.execute(update(values).where(values.c.id == row.id).values(moved))
 
 
 def _save_resources(connection: Connection, component: LogicalComponentDefinition, id: uuid.UUID, now: int) -> None:

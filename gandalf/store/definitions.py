@@ -196,6 +196,10 @@ class LogicalComponentDefinition(_Definition):
             raise ValueError(f"a component of type {self.type!r} needs 'pivot'")
         return self
 
+    def says(self, field: str) -> bool:
+        """Whether the definition has this field, be it empty; what it does not say is kept when it is saved."""
+        return field in self.model_fields_set
+
 
 class Definitions(_Definition):
     """What a definition file holds: any of the three lists."""

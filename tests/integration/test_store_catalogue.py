@@ -149,6 +149,68 @@ class CatalogueTests(TestCase):
         changed = self.save_component(keyvalues=[{"key": {"name": "token"}, "value": "new"}])
         self.assertEqual(self.fetch_component(), changed)
 
+    def save_partly(self, **said: Any) -> LogicalComponentDefinition:
+        """Save the component with nothing said but what it needs and `said`; returns what is stored then."""
+        needed = {key: COMPONENT[key] for key in ("logicalname", "type", "productconnector")}
+        component = LogicalComponentDefinition.model_validate({**needed, **said})
+        catalogue.save_logical_component_txn(self.connection, component, now=2_000)
+        return self.fetch_component()
+
+    def test_what_is_not_said_is_kept(self) -> None:
+        """Key values, resources and texts stay; null is not said either, but an empty list or text is."""
+        self.save_pivot()
+        self.save_connector()
+        saved = self.save_component(shortdescription="short", description="long")
+        self.assertEqual(self.save_partly(), saved)
+        self.assertEqual(self.save_partly(keyvalues=None, resources=None, description=None), saved)
+        changed = self.save_partly(description="", aggregator="other")
+        expected = {"description": "", "aggregator": "other"}
+        self.assertEqual(changed, saved.model_copy(update=expected))
+        error = self.assertRaises(InvalidDefinition, self.save_partly, keyvalues=[])
+        self.assertIn("'token' is missing", str(error))
+
+    def test_mandatory_keys_of_what_is_kept(self) -> None:
+        """What is stored has to hold the mandatory keys; a component that is new has nothing to keep."""
+        self.save_pivot()
+        self.save_connector()
+        error = self.assertRaises(InvalidDefinition, self.save_partly)
+        self.assertEqual(str(error), "logical component 'git1': keyvalues: the mandatory key 'token' is missing")
+        self.assertRaises(NotFound, self.fetch_component)
+        self.save_component()
+        self.save_connector(keys=[*CONNECTOR["keys"], {"name": "new", "mandatory": True}])
+        error = self.assertRaises(InvalidDefinition, self.save_partly)
+        self.assertIn("the mandatory key 'new' is missing", str(error))
+
+    def test_values_follow_their_keys_to_another_version(self) -> None:
+        """Kept values are those of the new version's keys of the same name; of a key that it lacks they wait."""
+        self.save_pivot()
+        self.save_connector()
+        saved = self.save_component()
+        self.save_pivot(minor=1)
+        self.save_connector(minor=1, pivot={"name": "vcs", "major": 1, "minor": 1}, keys=[])
+        newer = {**COMPONENT["productconnector"], "minor": 1}
+        self.assertEqual(self.save_partly(productconnector=newer).keyvalues, saved.keyvalues)
+        query = select(tables.keys.c.name, tables.pivots.c.minor).select_from(tables.key_values)
+        query = query.join(tables.keys).outerjoin(tables.pivots, tables.pivots.c.id == tables.keys.c.pivot_id)
+        owners = {row.name: row.minor for row in self.connection.execute(query)}
+        self.assertEqual(owners, {"token": 1, "directory": None})
+        self.assertEqual(self.save_partly(), saved)
+        said = self.save_partly(productconnector=newer, keyvalues=[{"key": {"name": "token"}, "value": "t"}])
+        self.assertEqual([value.key.name for value in said.keyvalues], ["token"])
+
+    def test_an_aggregators_start_keeps_its_values(self) -> None:
+        """What it sends at its start names itself and its pivot only: its repository stays."""
+        for pivot in load_definitions(SHIPPED).pivots:
+            catalogue.save_pivot_txn(self.connection, pivot, now=1)
+        start = {"logicalname": "agg", "type": "aggregator", "pivot": {"name": "aggregator", "major": 1, "minor": 0}}
+        value = {"key": {"name": "repository_url"}, "value": "https://example.org"}
+        for sent in (start, {**start, "keyvalues": [value], "description": "ours"}, start):
+            component = LogicalComponentDefinition.model_validate(sent)
+            catalogue.save_logical_component_txn(self.connection, component, now=1)
+        stored = catalogue.fetch_logical_component_txn(self.connection, "agg")
+        self.assertEqual([each.model_dump() for each in stored.keyvalues], [value])
+        self.assertEqual(stored.description, "ours")
+
     def test_keys_of_a_component(self) -> None:
         """An unknown key, one given twice, and a mandatory one without a value or default are refused by name."""
         self.save_pivot()

@@ -163,6 +163,19 @@ class ModelTests(SynchronousTestCase):
             )
             self.assertIn(missing, explain(error)[0])
 
+    def test_what_a_component_says(self) -> None:
+        """What is missing or null is not said; what is empty is."""
+        component = {"logicalname": "c", "type": "aggregator", "pivot": {"name": "aggregator", "major": 1}}
+        for sent, said in (
+            (component, False),
+            ({**component, "keyvalues": None}, False),
+            ({**component, "keyvalues": []}, True),
+        ):
+            definition = LogicalComponentDefinition.model_validate(sent)
+            self.assertEqual((definition.says("keyvalues"), definition.keyvalues), (said, []))
+        again = LogicalComponentDefinition.model_validate_json(definition.model_dump_json())
+        self.assertTrue(again.says("description"))
+
     def test_the_character_that_the_database_cannot_hold(self) -> None:
         """NUL is refused in names, texts and schemas."""
         for wrong in ({"name": "a\0"}, {"name": "a", "keys": [{"name": "k", "defaultvalue": "\0"}]}):
