@@ -1,0 +1,113 @@
+"""What is said over HTTP of what goes wrong: the one table from errors to statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+from pydantic import ValidationError
+
+from gandalf.api.policy import Forbidden
+from gandalf.store.definitions import InvalidDefinition
+from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable, InvalidName, NotFound
+from gandalf.store.state import InvalidState, LastAdministrator
+
+
+class ApiError(Exception):
+    """An error of the HTTP floor itself; subclasses stand in the table."""
+
+
+class NotSignedIn(ApiError):
+    """There is no token, or one that is not accepted; the text says why."""
+
+
+class InvalidCredentials(ApiError):
+    """The password is wrong."""
+
+
+class BadRequest(ApiError):
+    """The request cannot be understood; the text says what is wrong and what is allowed."""
+
+
+class TooLarge(ApiError):
+    """The body is longer than is allowed."""
+
+
+class NotReady(ApiError):
+    """The aggregator is starting, or ends; the text says what it waits for."""
+
+
+class Refused(ApiError):
+    """The cluster does not let this aggregator do it."""
+
+
+class Unreachable(ApiError):
+    """The cluster cannot be asked at the moment."""
+
+
+class TooManyRequests(ApiError):
+    """Too many failed log-ins; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@attrs.frozen
+class Trouble:
+    """What the client is told: the status, a short title that is always the same, and the text."""
+
+    status: int
+    title: str
+    detail: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+# The first that fits counts, so the narrower stand before the wider.
+TABLE: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+    (NotSignedIn, 403, "not signed in"),
+    (InvalidCredentials, 401, "invalid credentials"),
+    (Forbidden, 403, "forbidden"),
+    (Refused, 403, "forbidden"),
+    (NotFound, 404, "not found"),
+    (InvalidState, 409, "invalid state"),
+    (LastAdministrator, 409, "conflict"),
+    (Conflict, 409, "conflict"),
+    (TooLarge, 413, "too large"),
+    (TooManyRequests, 429, "too many requests"),
+    (BadRequest, 400, "bad request"),
+    (InvalidDefinition, 400, "invalid definition"),
+    (InvalidName, 400, "invalid name"),
+    (DatabaseTimeout, 503, "database too slow"),
+    (DatabaseUnavailable, 503, "database unavailable"),
+    (Unreachable, 503, "cluster unavailable"),
+    (NotReady, 503, "not ready"),
+)
+"""Anything else is a defect: 500, with an id under which the log tells more."""
+
+RETRY_AFTER_S = 2
+"""What a client is told to wait after a 503."""
+
+
+def trouble_of(error: Exception) -> Trouble | None:
+    """What the client is told of `error`; None for a defect."""
+    for kind, status, title in TABLE:
+        if isinstance(error, kind):
+            headers = {}
+            if isinstance(error, TooManyRequests):
+                headers["Retry-After"] = str(error.retry_after)
+            elif status == 503:
+                headers["Retry-After"] = str(RETRY_AFTER_S)
+            return Trouble(status, title, str(error), headers)
+    return None
+
+
+def explained(error: ValidationError) -> str:
+    """The mistakes of a body or query in one line: the place in dots, and what is allowed. No value is quoted: it
+    may be a password."""
+    parts = []
+    for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(map(str, mistake["loc"])) or "the whole"
+        parts.append(f"{place}: {mistake['msg'].removeprefix('Value error, ')}")
+    return "; ".join(parts)
