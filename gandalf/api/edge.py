@@ -34,8 +34,8 @@ class Face(Protocol):
     def refusal(self, operation: Operation, detail: str) -> str:
         """What is said of a body that is not as it has to be."""
 
-    def error(self, trouble: Trouble) -> tuple[str, Mapping[str, object]]:
-        """Content type and body of an answer that tells of an error."""
+    def error(self, trouble: Trouble) -> tuple[int, str, Mapping[str, object]]:
+        """Status, content type and body of an answer that tells of an error."""
 
 
 class Edge:
@@ -122,8 +122,8 @@ class Edge:
         return Trouble(500, "internal error", f"a defect; the log tells more under the incident {incident}")
 
     def _tell(self, request: IRequest, trouble: Trouble) -> bytes:
-        content_type, body = self._face.error(trouble)
-        return _send(request, Reply(body, trouble.status, {"Content-Type": content_type, **trouble.headers}))
+        status, content_type, body = self._face.error(trouble)
+        return _send(request, Reply(body, status, {"Content-Type": content_type, **trouble.headers}))
 
     def _no_such_route(self, request: IRequest, failure: Failure) -> bytes:
         error = failure.value

@@ -1,8 +1,8 @@
 """Who may do what with the rows of each model: the one table, and how it is applied.
 
 Rights come from authorizations: a role on a domain holds there and on all domains below. Any role lets one read.
-Roles that the configuration names (`api.writers`) let one write. `Administrator` lets one do everything; who has it on
-the root domain is an administrator of the tenant. Rows that belong to no domain are judged by the root domain.
+Roles that the configuration names (`api.writers`) let one write. `Administrator` lets one do everything; who has it
+on the root domain is an administrator of the tenant. Rows that belong to no domain are judged by the root domain.
 """
 
 from __future__ import annotations

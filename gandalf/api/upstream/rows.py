@@ -1,0 +1,176 @@
+"""The resources of the Go system's API (sections 4, 5 and 7 of its contract): one set of operations for every model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, RootModel
+
+from gandalf.api.operation import Access, Call, Operation, Reply, Route
+from gandalf.api.resources import Resources
+from gandalf.api.upstream.views import answer_of, body_of, rendered, values_of
+from gandalf.store.assignments import ASSIGNED
+from gandalf.store.model import Many, Model, Record, Value
+from gandalf.store.models import MODELS, TENANT
+
+HashFor = Callable[[str], Awaitable[str | None]]
+"""The hash under which a password is to be kept; None for an empty one, which changes nothing."""
+
+
+class Success(BaseModel):
+    """What a deletion answers."""
+
+    result: Literal["success"] = "success"
+
+
+SUCCESS = Reply({"result": "success"})
+
+_CREATED_ELSEWHERE = frozenset({TENANT.name})
+"""Models whose creation is more than a row."""
+
+
+class UpstreamRows:
+    """The routes of all models that the Go system's API has.
+
+    :param hash_for: hashes passwords.
+    """
+
+    def __init__(self, resources: Resources, hash_for: HashFor) -> None:
+        self._resources = resources
+        self._hash_for = hash_for
+
+    def routes(self) -> Iterator[Route]:
+        """All of them."""
+        for model in MODELS.values():
+            if model.upstream:
+                yield from self._of(model)
+        for collection, many in ASSIGNED.items():
+            yield from self._assigned(collection, many)
+
+    def _of(self, model: Model) -> Iterator[Route]:
+        one = f"/{model.collection.lower()}/<uuid:id>"
+        whole, answer, body = f"/{model.collection.lower()}", answer_of(model), body_of(model)
+        words = model.words
+        if model.can("list"):
+            yield self._route(model, "list", "GET", whole, f"List each {words}.", {200: _list_of(model)})
+        if model.tree:
+            yield self._route(
+                model, "tree", "GET", f"{whole}/tree", f"The {words} tree, from its root.", {200: answer}
+            )
+        if model.can("create") and model.name not in _CREATED_ELSEWHERE:
+            path = one if model.tree else whole
+            yield self._route(model, "create", "POST", path, f"Create a {words}.", {201: answer}, body)
+        if model.can("read"):
+            yield self._route(model, "read", "GET", one, f"Read a {words}.", {200: answer})
+        if model.can("named"):
+            named = f"{whole}/<name>"
+            yield self._route(model, "named", "GET", named, f"Read a {words} by its name.", {200: answer})
+        if model.can("update"):
+            yield self._route(model, "update", "PUT", one, f"Replace what a {words} holds.", {200: answer}, body)
+        if model.can("delete"):
+            yield self._route(model, "delete", "DELETE", one, f"Delete a {words}.", {200: Success})
+
+    def _assigned(self, collection: str, many: Many) -> Iterator[Route]:
+        whole = f"/domain/<uuid:id>/{collection}"
+        other = MODELS[many.model]
+        handlers: Mapping[str, tuple[str, str, str, Any, dict[int, Any]]] = {
+            "list": (
+                "GET",
+                whole,
+                f"List each {other.words} of a domain.",
+                self._list_assigned,
+                {200: _list_of(other)},
+            ),
+            "assign": (
+                "POST",
+                f"{whole}/<uuid:other>",
+                f"Give a domain a {other.words}.",
+                self._assign,
+                {200: Success},
+            ),
+            "withdraw": (
+                "DELETE",
+                f"{whole}/<uuid:other>",
+                f"Take a {other.words} from a domain.",
+                self._withdraw,
+                {200: Success},
+            ),
+        }
+        for verb, (method, path, summary, handler, answers) in handlers.items():
+            told = Operation(
+                f"Domain.{collection}.{verb}", method, path, Access.ROWS, summary, "Domain", answers=answers
+            )
+            yield Route(told, functools.partial(handler, many))
+
+    def _route(
+        self,
+        model: Model,
+        verb: str,
+        method: str,
+        path: str,
+        summary: str,
+        answers: dict[int, Any],
+        body: type[BaseModel] | None = None,
+    ) -> Route:
+        told = Operation(
+            f"{model.name}.{verb}", method, path, Access.ROWS, summary, model.name, body, answers=answers
+        )
+        return Route(told, functools.partial(getattr(self, f"_{verb}"), model))
+
+    async def _list(self, model: Model, call: Call) -> Reply:
+        found = await self._resources.list(call.user, model, loads=model.listed)
+        return Reply([rendered(model, record) for record in found])
+
+    async def _tree(self, model: Model, call: Call) -> Reply:
+        return Reply(rendered(model, await self._resources.tree(call.user, model)))
+
+    async def _read(self, model: Model, call: Call, id: UUID) -> Reply:
+        return Reply(rendered(model, await self._resources.read(call.user, model, id, loads=model.read)))
+
+    async def _named(self, model: Model, call: Call, name: str) -> Reply:
+        return Reply(rendered(model, await self._resources.named(call.user, model, name, loads=model.read)))
+
+    async def _create(self, model: Model, call: Call, id: UUID | None = None) -> Reply:
+        """`id` is the parent's, in a tree."""
+        values = await self._values(model, call.body)
+        values.pop("deleted_at", None)
+        created = await self._resources.create(call.user, model, values, below=id)
+        return Reply(rendered(model, created), 201)
+
+    async def _update(self, model: Model, call: Call, id: UUID) -> Reply:
+        values = await self._values(model, call.body)
+        return Reply(rendered(model, await self._resources.update(call.user, model, id, values)))
+
+    async def _delete(self, model: Model, call: Call, id: UUID) -> Reply:
+        await self._resources.delete(call.user, model, id)
+        return SUCCESS
+
+    async def _values(self, model: Model, body: Any) -> dict[str, Value]:
+        values = values_of(model, body)
+        password = model.password
+        if password is not None and password.column is not None:
+            hashed = await self._hash_for(body.password)
+            if hashed is not None:
+                values[password.column] = hashed
+        return values
+
+    async def _list_assigned(self, many: Many, call: Call, id: UUID) -> Reply:
+        found: list[Record] = await self._resources.assigned(call.user, many, id)
+        return Reply([rendered(MODELS[many.model], record) for record in found])
+
+    async def _assign(self, many: Many, call: Call, id: UUID, other: UUID) -> Reply:
+        await self._resources.assign(call.user, many, id, other)
+        return SUCCESS
+
+    async def _withdraw(self, many: Many, call: Call, id: UUID, other: UUID) -> Reply:
+        await self._resources.assign(call.user, many, id, other, withdraw=True)
+        return SUCCESS
+
+
+@functools.cache
+def _list_of(model: Model) -> Any:
+    """A list of what is answered of `model`."""
+    return RootModel[list[answer_of(model)]]  # type: ignore[misc]
