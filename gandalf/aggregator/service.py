@@ -198,7 +198,7 @@ class AggregatorService:
         """Listen, link to every cluster address; done when one link is up."""
         if not self._ports:
             own, api = self.config.aggregator, self.config.api
-            site = SilentSite(self._api.resource())
+            site = SilentSite(self._api.resource(), reactor=self.clock)
             self._ports.append(await self._listen_http(api.listen, site, "api.listen"))
             self._ports.append(await self._listen(own.listen, self.shoset, "aggregator.listen"))
             self.diallers.start(str(address) for address in own.cluster)

@@ -15,12 +15,14 @@ from twisted.python.failure import Failure
 from gandalf.api.operations import OperationsAPI
 from gandalf.api.site import SilentSite
 from gandalf.cluster import rotation
+from gandalf.cluster.authority import Authority
 from gandalf.cluster.brothers import INTERVAL, Brothers
+from gandalf.cluster.component_secrets import ComponentSecrets
 from gandalf.cluster.configurations import Configurations
 from gandalf.cluster.databases import Databases
 from gandalf.cluster.directory import Directory
 from gandalf.cluster.presence import Presence
-from gandalf.cluster.requests import Requests
+from gandalf.cluster.requests import Requests, merged
 from gandalf.cluster.resolution import Resolver
 from gandalf.cluster.rotation import Rotation
 from gandalf.cluster.router import ClusterRouter
@@ -113,13 +115,17 @@ class ClusterMember:
             lambda tenant: self.tenants.get(tenant).database.run("components by pivot", speakers_txn), reactor
         )
         self.validation = Validation(self.control, self.presence, now, self._validated)
+        authority = Authority(own.administrators, self.tenants.exists)
         configurations = Configurations(
-            lambda tenant: self.tenants.get(tenant).database, defaults, self.directory.saved, now
+            lambda tenant: self.tenants.get(tenant).database, authority, defaults, self.directory.saved, now
         )
         self._rotation = Rotation(self.control, lambda: self.shoset.registry.of_type(AGGREGATOR), self.shoset.frame)
-        databases = Databases(self.control, now, lambda tenant: self.tenants.refresh(), self._rotation.handed_out)
+        databases = Databases(
+            self.control, authority, now, lambda tenant: self.tenants.refresh(), self._rotation.handed_out
+        )
+        component_secrets = ComponentSecrets(self.control, authority, now)
         self.requests = Requests(
-            {**self.validation.handlers, **configurations.handlers, **databases.handlers},
+            merged(self.validation.handlers, configurations.handlers, databases.handlers, component_secrets.handlers),
             self.shoset.frame,
             lambda link, reply: self.router.present(link).send(reply),
         )
@@ -164,7 +170,7 @@ class ClusterMember:
             "cluster member {name}, instance {instance}", name=identity.logical_name, instance=identity.instance.hex()
         )
         if config.status.listen is not None:
-            site = SilentSite(OperationsAPI(self.shown).resource())
+            site = SilentSite(OperationsAPI(self.shown).resource(), reactor=self._reactor)
             self._ports.append(await listen(self._reactor, config.status.listen, site, None, "status.listen"))
         self.shown.state = "starting: database"
         await retried("database", self._open, self._reactor, self._jitter, expected=(DatabaseUnavailable,))
