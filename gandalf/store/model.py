@@ -140,6 +140,12 @@ class Model:
         """Its password, if it has one."""
         return next((member for member in self.members if isinstance(member, Password)), None)
 
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The columns by which its rows can be put in order: those that always have a value."""
+        own = (field.column for field in self.fields if not self.column(field.column).nullable)
+        return ("id", "created_at", "updated_at", *own)
+
     def column(self, name: str) -> Column[Any]:
         """A column of its table."""
         return self.table.c[name]

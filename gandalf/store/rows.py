@@ -2,6 +2,9 @@
 
 A scope is the set of domains whose rows may be seen, None for all; rows outside it are as if they were not there.
 Rows whose `deleted_at` is set are hidden: not found, though their unique values are still taken.
+
+Who changes or deletes a row locks it, who begins to refer to one does so with a lock of the weaker kind that foreign
+keys use: of two at once one sees what the other did.
 """
 
 from __future__ import annotations
@@ -12,10 +15,23 @@ from typing import Any
 from uuid import UUID
 
 import attrs
-from sqlalchemy import ColumnElement, Connection, Row, UniqueConstraint, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    UniqueConstraint,
+    and_,
+    delete,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from .errors import Conflict, NotFound
-from .model import Many, Model, Nested, Record, Value
+from .model import Loads, Many, Model, Nested, Record, Value
 from .models import MODELS
 from .times import at
 
@@ -27,10 +43,10 @@ NAMED = 10
 
 @attrs.frozen
 class Page:
-    """Which rows of a list are wanted, and in which order: by a column, then by id.
+    """Which rows of a list are wanted, and in which order: by a column, one of the model's `orders`, then by id.
 
-    `filters` are values by column. `after` is the place of the last row that was seen: its value of the order's
-    column, and its id.
+    `filters` are values by column, None for unset. `after` is the place of the last row that was seen: its value of
+    the order's column, and its id.
     """
 
     filters: Mapping[str, Value] = attrs.field(factory=dict)
@@ -51,9 +67,9 @@ def list_txn(connection: Connection, model: Model, *, scope: Scope = None, page:
         query = query.where(table.c[column].is_(None) if value is None else table.c[column] == value)
     order, id = table.c[page.order], table.c.id
     if page.after is not None:
-        value, last = page.after
-        beyond = (order < value, id < last) if page.descending else (order > value, id > last)
-        query = query.where(or_(beyond[0], and_(order == value, beyond[1])))
+        seen, last = literal(page.after[0], order.type), page.after[1]
+        beyond = (order < seen, id < last) if page.descending else (order > seen, id > last)
+        query = query.where(or_(beyond[0], and_(order == seen, beyond[1])))
     query = query.order_by(*((order.desc(), id.desc()) if page.descending else (order, id)))
     if page.limit is not None:
         query = query.limit(page.limit)
@@ -61,10 +77,13 @@ def list_txn(connection: Connection, model: Model, *, scope: Scope = None, page:
 
 
 def read_txn(connection: Connection, model: Model, id: UUID, *, scope: Scope = None, lock: bool = False) -> Record:
-    """The row of this id. With `lock` nobody else changes it before the end of the transaction.
+    """The row of this id. With `lock` nobody else changes it, or a row of the same tree, before the end of the
+    transaction.
 
     Raises `NotFound`.
     """
+    if lock and model.tree:
+        lock_tree_txn(connection, model)
     return _one(connection, model, model.table.c.id == id, str(id), scope, lock)
 
 
@@ -73,15 +92,24 @@ def read_named_txn(connection: Connection, model: Model, name: str, *, scope: Sc
     return _one(connection, model, model.column(model.label) == name, name, scope, False)
 
 
+def lock_tree_txn(connection: Connection, model: Model) -> None:
+    """Let nobody else change a row of this tree before the end of the transaction: a tree changes once at a time.
+
+    The root is what is locked. Who locks another row of the tree does this before.
+    """
+    table = model.table
+    connection.execute(select(table.c.id).where(table.c.parent_id.is_(None)).with_for_update())
+
+
 def create_txn(connection: Connection, model: Model, values: Mapping[str, Value], *, now: int) -> Record:
-    """Store a row; what is not among `values` is empty. Returns it.
+    """Store a row; what is not among `values` is empty, and an id among them is ignored. Returns it.
 
     `created_at` and `updated_at` are `now` (ms since the epoch) unless they are among the values. Raises `Conflict`
     when a unique value is taken, or a reference leads nowhere.
     """
     time = at(now)
     row = {**_empty(model), "created_at": time, "updated_at": time, **values, "id": uuid.uuid4()}
-    _check_references(connection, model, row)
+    _check_references(connection, model, row, {})
     _check_unique(connection, model, row, None)
     return _record(connection.execute(insert(model.table).values(row).returning(model.table)).one())
 
@@ -91,11 +119,12 @@ def update_txn(
 ) -> Record:
     """Change `values` of the row `before`, which was read with `lock`. Returns it as it is now.
 
-    Raises `Conflict` as `create_txn`, and when it is to be hidden while it is in use.
+    An id among the values is ignored, and `updated_at` is `now` (ms since the epoch) whatever they say. Raises
+    `Conflict` as `create_txn`, and when it is to be hidden while it is in use.
     """
-    changes = {"updated_at": at(now), **values}
+    changes = {**values, "id": before["id"], "updated_at": at(now)}
     after = {**before, **changes}
-    _check_references(connection, model, after)
+    _check_references(connection, model, after, before)
     _check_unique(connection, model, after, before["id"])
     if after["deleted_at"] is not None:
         refuse_if_used_txn(connection, model, [before["id"]])
@@ -103,36 +132,42 @@ def update_txn(
     return _record(connection.execute(statement.returning(model.table)).one())
 
 
-def delete_txn(connection: Connection, model: Model, id: UUID) -> None:
-    """Remove a row, and what it owns. Raises `Conflict` when it is in use."""
-    refuse_if_used_txn(connection, model, [id])
-    connection.execute(delete(model.table).where(model.table.c.id == id))
+def delete_txn(connection: Connection, model: Model, *ids: UUID) -> None:
+    """Remove rows, and what they own. Raises `Conflict` when one is in use."""
+    table = model.table
+    connection.execute(select(table.c.id).where(table.c.id.in_(ids)).with_for_update())
+    refuse_if_used_txn(connection, model, ids)
+    _release(connection, model, ids)
+    connection.execute(delete(table).where(table.c.id.in_(ids)))
 
 
 def refuse_if_used_txn(connection: Connection, model: Model, ids: Sequence[UUID]) -> None:
-    """Raise `Conflict`, with the users' names, when a row that none of `ids` owns refers to one of them."""
+    """Raise `Conflict`, with the users' names, when a row that none of `ids` owns refers to one of them.
+
+    Hidden rows do not count: nobody could find and remove them.
+    """
     found = []
     for user, column in _users(model):
         table = user.table
-        query = select(table.c[user.label]).where(table.c[column].in_(ids)).order_by(table.c[user.label])
-        if names := list(connection.execute(query).scalars()):
+        query = select(table.c[user.label]).where(table.c[column].in_(ids), table.c.deleted_at.is_(None))
+        if names := list(connection.execute(query.order_by(table.c[user.label])).scalars()):
             found.append(_counted(user, names))
-    for assigner, many in _assigners(model):
-        assert many.through is not None
+    for user, through, own, other in _assigners(model):
+        table = user.table
         query = (
-            select(assigner.column(assigner.label))
-            .join(many.through, many.through.c[many.via] == assigner.table.c.id)
-            .where(many.through.c[many.other].in_(ids))
+            select(table.c[user.label])
+            .join(through, through.c[own] == table.c.id)
+            .where(through.c[other].in_(ids), table.c.deleted_at.is_(None))
             .distinct()
-            .order_by(assigner.column(assigner.label))
+            .order_by(table.c[user.label])
         )
         if names := list(connection.execute(query).scalars()):
-            found.append(_counted(assigner, names))
+            found.append(_counted(user, names))
     if found:
         raise Conflict(f"the {model.words} is in use by {' and '.join(found)}")
 
 
-def load_txn(connection: Connection, model: Model, records: Sequence[Record], loads: Mapping[str, Any]) -> None:
+def load_txn(connection: Connection, model: Model, records: Sequence[Record], loads: Loads) -> None:
     """Put beside each record what `loads` names."""
     for member in model.members:
         if isinstance(member, Nested | Many) and member.key in loads:
@@ -191,13 +226,15 @@ def _empty(model: Model) -> dict[str, Value]:
     return empty
 
 
-def _check_references(connection: Connection, model: Model, row: Mapping[str, Value]) -> None:
+def _check_references(
+    connection: Connection, model: Model, row: Mapping[str, Value], before: Mapping[str, Value]
+) -> None:
     for field in model.references:
         id, other = row[field.column], MODELS[field.refers]
-        if id is None:
+        if id is None or id == before.get(field.column):
             continue
         query = select(other.table.c.id).where(other.table.c.id == id, other.table.c.deleted_at.is_(None))
-        if connection.execute(query).first() is None:
+        if connection.execute(query.with_for_update(read=True, key_share=True)).first() is None:
             raise Conflict(f"{field.key}: there is no {other.words} {str(id)!r}")
 
 
@@ -228,11 +265,22 @@ def _users(model: Model) -> Iterable[tuple[Model, str]]:
                 yield other, field.column
 
 
-def _assigners(model: Model) -> Iterable[tuple[Model, Many]]:
+def _assigners(model: Model) -> Iterable[tuple[Model, Table, str, str]]:
+    """Whose rows get rows of the model assigned, and the table of that: its column for them and that for these."""
     for other in MODELS.values():
         for member in other.members:
             if isinstance(member, Many) and member.through is not None and member.model == model.name:
-                yield other, member
+                yield other, member.through, member.via, member.other
+
+
+def _release(connection: Connection, model: Model, ids: Sequence[UUID]) -> None:
+    """Take these from the rows that still refer to them, which are hidden: see `refuse_if_used_txn`."""
+    for user, column in _users(model):
+        table = user.table
+        hidden = (table.c[column].in_(ids), table.c.deleted_at.is_not(None))
+        connection.execute(update(table).where(*hidden).values({column: None}))
+    for _, through, _, other in _assigners(model):
+        connection.execute(delete(through).where(through.c[other].in_(ids)))
 
 
 def _counted(model: Model, names: Sequence[object]) -> str:
@@ -241,17 +289,18 @@ def _counted(model: Model, names: Sequence[object]) -> str:
     return f"the {model.words} {shown}{more}"
 
 
-def _load_nested(connection: Connection, member: Nested, records: Sequence[Record], loads: Mapping[str, Any]) -> None:
+def _load_nested(connection: Connection, member: Nested, records: Sequence[Record], loads: Loads) -> None:
     other = MODELS[member.model]
     ids = {record[member.via] for record in records} - {None}
-    found = [_record(row) for row in connection.execute(select(other.table).where(other.table.c.id.in_(ids)))]
+    query = select(other.table).where(other.table.c.id.in_(ids), other.table.c.deleted_at.is_(None))
+    found = [_record(row) for row in connection.execute(query)]
     load_txn(connection, other, found, loads)
     by_id = {record["id"]: record for record in found}
     for record in records:
         record[member.key] = by_id.get(record[member.via])
 
 
-def _load_many(connection: Connection, member: Many, records: Sequence[Record], loads: Mapping[str, Any]) -> None:
+def _load_many(connection: Connection, member: Many, records: Sequence[Record], loads: Loads) -> None:
     other, through = MODELS[member.model], member.through
     ids = [record["id"] for record in records]
     if through is None:
