@@ -6,9 +6,9 @@ API (OpenAPI) is made from the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from pydantic import BaseModel
@@ -16,6 +16,8 @@ from twisted.web.iweb import IRequest
 
 from gandalf.api.policy import Level
 from gandalf.store.principals import Principal
+
+JSON: Final = "application/json"
 
 
 class Access(Enum):
@@ -31,7 +33,12 @@ class Access(Enum):
 @attrs.frozen
 class Operation:
     """One operation. `path` is a Werkzeug rule; `body` and `query` validate what comes in; `answers` tells the model
-    of what goes out by status (None: nothing worth describing)."""
+    of what goes out by status (None: nothing worth describing).
+
+    For the description alone: `media` is the content type of these answers, `upload` the name of the part of a
+    multipart form in which a file is sent, `headers` what request headers mean, and `errors` the errors of
+    `gandalf.api.errors.TABLE` that do not follow from the rest.
+    """
 
     name: str
     method: str
@@ -42,7 +49,10 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     answers: Mapping[int, Any] = attrs.field(factory=dict)
-    upload: bool = False
+    media: str = JSON
+    upload: str = ""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    errors: Collection[type[Exception]] = ()
 
 
 @attrs.frozen
@@ -97,7 +107,5 @@ def routes_of(subject: object) -> Iterator[Route]:
         declared = getattr(getattr(type(subject), name), "__declared__", None)
         if declared is not None:
             method, path, access, summary, more = declared
-            declared_operation = Operation(
-                f"{tag}.{name}", method, path, access, summary, more.pop("tag", tag), **more
-            )
-            yield Route(declared_operation, getattr(subject, name))
+            told = Operation(f"{tag}.{name}", method, path, access, summary, **{"tag": tag, **more})
+            yield Route(told, getattr(subject, name))
