@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from twisted.internet.defer import Deferred
 
@@ -64,7 +65,14 @@ class Accounts:
             raise NotFound("Email not found")
         if not let_in:
             raise InvalidCredentials("Invalid login credentials. Please try again")
-        return (await self._guard.signer()).issue(found.id, found.email), found
+        return await self.token(found.id, found.email), found
+
+    async def token(self, user: UUID, email: str) -> str:
+        """A token for a user who is known to be who he or she says.
+
+        :raises gandalf.store.errors.StoreError: the database cannot be asked.
+        """
+        return (await self._guard.signer()).issue(user, email)
 
     async def hash_for(self, password: str | None) -> str | None:
         """What is to be stored for a password that a client sets; None: it stays as it is.

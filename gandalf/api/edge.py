@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from gandalf.api.bodies import BadBody, BodyTooLong, json_body
-from gandalf.api.errors import BadRequest, TooLarge, Trouble, explained, trouble_of
+from gandalf.api.bodies import BadBody, json_body
+from gandalf.api.errors import BadRequest, Trouble, explained, trouble_of
 from gandalf.api.guard import Guard
 from gandalf.api.operation import Access, Call, Operation, Reply, Route
 from gandalf.api.policy import Level, require
@@ -71,7 +71,7 @@ class Edge:
                 raise
             except Exception as error:
                 return self._tell(request, self._trouble(error))
-            return None if reply is None else _send(request, reply)
+            return _send(request, reply) if isinstance(reply, Reply) else reply
 
         handle.operation = route.operation  # type: ignore[attr-defined]
         return handle
@@ -94,8 +94,6 @@ class Edge:
             return operation.body.model_validate(json_body(request, MAX_JSON, lenient=self._face.lenient))
         except ValidationError as error:
             raise BadRequest(self._face.refusal(operation, explained(error))) from None
-        except BodyTooLong as error:
-            raise TooLarge(str(error)) from None
         except BadBody as error:
             raise BadRequest(self._face.refusal(operation, str(error))) from None
 
@@ -123,7 +121,10 @@ class Edge:
 
     def _tell(self, request: IRequest, trouble: Trouble) -> bytes:
         status, content_type, body = self._face.error(trouble)
-        return _send(request, Reply(body, status, {"Content-Type": content_type, **trouble.headers}))
+        headers = {"Content-Type": content_type, **trouble.headers}
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return _send(request, Reply(body, status, headers))
 
     def _no_such_route(self, request: IRequest, failure: Failure) -> bytes:
         error = failure.value

@@ -8,6 +8,9 @@ from typing import Final
 import attrs
 from pydantic import ValidationError
 
+from gandalf.api.attempts import TooManyAttempts
+from gandalf.api.bodies import BadBody, BodyTooLarge
+from gandalf.api.passwords import PasswordRefused
 from gandalf.api.policy import Forbidden
 from gandalf.store.definitions import InvalidDefinition
 from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable, InvalidName, NotFound
@@ -30,8 +33,8 @@ class BadRequest(ApiError):
     """The request cannot be understood; the text says what is wrong and what is allowed."""
 
 
-class TooLarge(ApiError):
-    """The body is longer than is allowed."""
+class PreconditionFailed(ApiError):
+    """The row is not, or no longer, in the state that the client names."""
 
 
 class NotReady(ApiError):
@@ -46,14 +49,6 @@ class Unreachable(ApiError):
     """The cluster cannot be asked at the moment."""
 
 
-class TooManyRequests(ApiError):
-    """Too many failed log-ins; `retry_after` is in seconds."""
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
 @attrs.frozen
 class Trouble:
     """What the client is told: the status, a short title that is always the same, and the text."""
@@ -64,9 +59,12 @@ class Trouble:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
+NOT_SIGNED_IN: Final = "not signed in"
+"""The title of this error; its status depends on the face of the API."""
+
 # The first that fits counts, so the narrower stand before the wider.
 TABLE: Final[tuple[tuple[type[Exception], int, str], ...]] = (
-    (NotSignedIn, 403, "not signed in"),
+    (NotSignedIn, 403, NOT_SIGNED_IN),
     (InvalidCredentials, 401, "invalid credentials"),
     (Forbidden, 403, "forbidden"),
     (Refused, 403, "forbidden"),
@@ -74,9 +72,12 @@ TABLE: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (InvalidState, 409, "invalid state"),
     (LastAdministrator, 409, "conflict"),
     (Conflict, 409, "conflict"),
-    (TooLarge, 413, "too large"),
-    (TooManyRequests, 429, "too many requests"),
+    (PreconditionFailed, 412, "precondition failed"),
+    (BodyTooLarge, 413, "too large"),
+    (TooManyAttempts, 429, "too many attempts"),
     (BadRequest, 400, "bad request"),
+    (BadBody, 400, "bad request"),
+    (PasswordRefused, 400, "password refused"),
     (InvalidDefinition, 400, "invalid definition"),
     (InvalidName, 400, "invalid name"),
     (DatabaseTimeout, 503, "database too slow"),
@@ -95,8 +96,8 @@ def trouble_of(error: Exception) -> Trouble | None:
     for kind, status, title in TABLE:
         if isinstance(error, kind):
             headers = {}
-            if isinstance(error, TooManyRequests):
-                headers["Retry-After"] = str(error.retry_after)
+            if isinstance(error, TooManyAttempts):
+                headers["Retry-After"] = str(error.retry_after_s)
             elif status == 503:
                 headers["Retry-After"] = str(RETRY_AFTER_S)
             return Trouble(status, title, str(error), headers)
