@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from gandalf.cluster.requests import INVALID, NOT_AUTHORISED, Answer, Handlers, Request, RequestFailed
+from gandalf.cluster.authority import Authority, aggregator_only
+from gandalf.cluster.requests import INVALID, Answer, Handlers, Request, RequestFailed
 from gandalf.cluster.validation import AGGREGATOR
 from gandalf.store import secrets, tenants
 from gandalf.store.database import Database
 from gandalf.store.errors import StoreError
-from gandalf.store.seed import CONTROL_TENANT
 from gandalf.wire.kinds import CONFIGURATION_DATABASE
 
 
 class Databases:
     """Hands out a tenant's database to its aggregator, and makes new tenants.
 
+    :param authority: says who may make tenants.
     :param created: told of a tenant that is new.
     :param handed_out: told a tenant and the address that its aggregator was given.
     :param now: seconds since the epoch.
@@ -29,11 +30,13 @@ class Databases:
     def __init__(
         self,
         control: Database,
+        authority: Authority,
         now: Callable[[], float],
         created: Callable[[str], None],
         handed_out: Callable[[str, str], None],
     ) -> None:
         self._control = control
+        self._authority = authority
         self._now = now
         self._created = created
         self._handed_out = handed_out
@@ -45,7 +48,7 @@ class Databases:
 
     async def database(self, request: Request) -> Answer:
         """The database of the aggregator's tenant, with its password."""
-        _aggregator_only(request)
+        aggregator_only(request)
         dsn = await self._control.run(
             "address of a tenant's database", tenants.tenant_dsn_txn, request.tenant, self._control.dsn
         )
@@ -54,11 +57,7 @@ class Databases:
 
     async def create(self, request: Request) -> Answer:
         """A new tenant, the logins of its administrators, and a secret for its aggregator."""
-        _aggregator_only(request)
-        if request.tenant != CONTROL_TENANT:
-            raise RequestFailed(
-                NOT_AUTHORISED, f"only an aggregator of the tenant {CONTROL_TENANT!r} may create tenants"
-            )
+        self._authority.administrator_only(request, "create tenants")
         if not request.payload:
             raise RequestFailed(INVALID, "payload: must be the name of the new tenant")
         name, now = request.payload, int(self._now() * 1000)
@@ -76,8 +75,3 @@ class Databases:
         self.log.info("tenant {tenant} was created; its aggregator is to be {name}", tenant=name, name=aggregator)
         self._created(name)
         return Answer(json.dumps(told))
-
-
-def _aggregator_only(request: Request) -> None:
-    if request.target:
-        raise RequestFailed(NOT_AUTHORISED, f"{request.command} is between the cluster and the aggregator only")

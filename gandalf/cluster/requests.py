@@ -114,6 +114,15 @@ Handlers = Mapping[str, Mapping[str, Handler]]
 """By kind and command."""
 
 
+def merged(*several: Handlers) -> Handlers:
+    """All of these; two may answer commands of one kind."""
+    commands: dict[str, dict[str, Handler]] = {}
+    for handlers in several:
+        for kind, of_kind in handlers.items():
+            commands.setdefault(kind, {}).update(of_kind)
+    return commands
+
+
 class Requests:
     """Answers requests; several at a time.
 

@@ -167,6 +167,12 @@ class Tenants:
         self.refresh()
         return False
 
+    async def exists(self, name: str) -> bool:
+        """Whether there is such a tenant, looked up when it is not known; raises as `Database.run`."""
+        if name not in self._names:
+            await self.load()
+        return name in self._names
+
     def refresh(self) -> None:
         """Look up who there is."""
         if not self._looking:

@@ -20,6 +20,8 @@ from tests.integration.programs import Program, free_port, get_json, until
 
 CONTROL = "gandalf"
 ONE, OTHER = "member-one", "member-other"
+OPS = "member-ops"
+"""An administrator, at the member that is shared."""
 DEFINITIONS = """
 pivots:
   - {name: aggregator, major: 1, minor: 0, keys: [{name: repository_url, type: url}]}
@@ -36,7 +38,7 @@ def control_dsn() -> str:
     control = postgres.control_dsn()
     with postgres.transaction(control) as connection:
         there = {tenant.name for tenant in tenants.list_txn(connection)}
-    for name in {ONE, OTHER} - there:
+    for name in {ONE, OTHER, OPS} - there:
         tenants.create_tenant(control, name, now=0)
     return control
 
@@ -182,7 +184,8 @@ class SharedMemberCase(MemberCase):
         """Start it for the first of these tests."""
         shared = SharedMemberCase
         if shared.member is None:
-            shared.member = self.program("max_timeout = 4000", keep=True).start()
+            extra = f'max_timeout = 4000\nadministrators = ["{CONTROL}", "{OPS}"]'
+            shared.member = self.program(extra, keep=True).start()
             shared.ports = self.port, self.status
             self.ready(shared.member)
         self.port, self.status = shared.ports

@@ -1,20 +1,24 @@
-"""A router over links in memory, whose trace and components are the test's."""
+"""What tests of a member's parts stand on: a router over links in memory, and requests over a database in memory."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gandalf.cluster.authority import Authority
 from gandalf.cluster.directory import Directory, Speakers
 from gandalf.cluster.presence import Presence
+from gandalf.cluster.requests import Handlers, Requests
 from gandalf.cluster.resolution import Resolver
 from gandalf.cluster.router import ClusterRouter
 from gandalf.routing.link import AGGREGATOR, Link
 from gandalf.routing.testing import TENANT, FakeLink, FrameMaker
+from gandalf.store.testing import Asked, FakeDatabase
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import Done
 from gandalf.wire import kinds
@@ -106,3 +110,53 @@ class RouterCase(SynchronousTestCase):
     def assert_nothing_else(self) -> None:
         """No link was sent anything more."""
         self.assertEqual([link.take() for link in (self.a, self.b, self.other)], [[], [], []])
+
+
+class AnswersCase(SynchronousTestCase):
+    """Requests to handlers over a database that answers what the test says."""
+
+    kind = ""
+
+    def setUp(self) -> None:
+        self.database = FakeDatabase()
+        self.link = FakeLink(AGGREGATOR, "aggregator1")
+        self.replies: list[Frame] = []
+        self.known = {OTHER}
+        """Tenants that exist, besides the link's."""
+        self.authority = Authority(("gandalf", "ops"), self.exists)
+
+    async def exists(self, tenant: str) -> bool:
+        """Whether there is such a tenant."""
+        return tenant in self.known
+
+    def serve(self, handlers: Handlers) -> None:
+        """Answer by these handlers."""
+        self.requests = Requests(handlers, FrameMaker("cluster1"), lambda link, frame: self.replies.append(frame))
+
+    def ask(self, command: str, context: Mapping[str, object], payload: str = "", target: str = "") -> None:
+        """A request of the class's kind."""
+        body = {"command": command, "context": context, "payload": payload}
+        self.requests.received(FrameMaker()(self.kind, body, target=target), self.link)
+
+    def asked(self) -> Asked:
+        """The only thing that the database is asked."""
+        (asked,) = self.database.asked
+        self.database.asked.clear()
+        return asked
+
+    def answer(self) -> tuple[Any, dict[str, Any]]:
+        """Payload and context of the only reply."""
+        (reply,) = self.replies
+        self.replies.clear()
+        body = unpack_body(reply.body)
+        return body.get("payload", ""), body["context"]
+
+    def failure(self) -> str:
+        """The code of the only reply, which failed."""
+        return self.refusal()[0]
+
+    def refusal(self) -> tuple[str, str]:
+        """The code and message of the only reply, which failed."""
+        payload, context = self.answer()
+        self.assertEqual(payload, "")
+        return context["error"]["code"], context["error"]["message"]

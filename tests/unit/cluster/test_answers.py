@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from twisted.trial.unittest import SynchronousTestCase
-
+from gandalf.cluster import configurations
 from gandalf.cluster.configurations import Configurations
 from gandalf.cluster.databases import Databases
 from gandalf.cluster.presence import Presence
-from gandalf.cluster.requests import Handlers, Requests
 from gandalf.cluster.validation import Validation
-from gandalf.routing.link import AGGREGATOR, Link
-from gandalf.routing.testing import TENANT, FakeLink, FrameMaker
+from gandalf.routing.link import Link
+from gandalf.routing.testing import TENANT
 from gandalf.store.defaults import Defaults
 from gandalf.store.definitions import Definitions, LogicalComponentDefinition, PivotDefinition
 from gandalf.store.errors import DatabaseUnavailable, NotFound, StoreError
 from gandalf.store.secrets import Created, Refused
 from gandalf.store.seed import Logins
-from gandalf.store.testing import Asked, FakeDatabase
+from gandalf.store.testing import FakeDatabase
 from gandalf.wire import kinds
-from gandalf.wire.body import unpack_body
-from gandalf.wire.envelope import Frame
-
-
-class AnswersCase(SynchronousTestCase):
-    """Requests to handlers over a database that answers what the test says."""
-
-    kind = ""
-
-    def setUp(self) -> None:
-        self.database = FakeDatabase()
-        self.link = FakeLink(AGGREGATOR, "aggregator1")
-        self.replies: list[Frame] = []
-
-    def serve(self, handlers: Handlers) -> None:
-        """Answer by these handlers."""
-        self.requests = Requests(handlers, FrameMaker("cluster1"), lambda link, frame: self.replies.append(frame))
-
-    def ask(self, command: str, context: Mapping[str, object], payload: str = "", target: str = "") -> None:
-        """A request of the class's kind."""
-        body = {"command": command, "context": context, "payload": payload}
-        self.requests.received(FrameMaker()(self.kind, body, target=target), self.link)
-
-    def asked(self) -> Asked:
-        """The only thing that the database is asked."""
-        (asked,) = self.database.asked
-        self.database.asked.clear()
-        return asked
-
-    def answer(self) -> tuple[Any, dict[str, Any]]:
-        """Payload and context of the only reply."""
-        (reply,) = self.replies
-        self.replies.clear()
-        body = unpack_body(reply.body)
-        return body.get("payload", ""), body["context"]
-
-    def failure(self) -> str:
-        """The code of the only reply, which failed."""
-        code: str = self.answer()[1]["error"]["code"]
-        return code
+from tests.unit.cluster.support import OTHER, AnswersCase
 
 
 class ValidationTest(AnswersCase):
@@ -153,7 +111,11 @@ class ConfigurationsCase(AnswersCase):
         super().setUp()
         self.tenants: list[str] = []
         self.saved: list[str] = []
-        self.serve(Configurations(self.open, Defaults(Definitions()), self.saved.append, lambda: 2.0).handlers)
+        self.serve(
+            Configurations(
+                self.open, self.authority, Defaults(Definitions()), self.saved.append, lambda: 2.0
+            ).handlers
+        )
 
     def open(self, tenant: str) -> FakeDatabase:
         """The tenant's database."""
@@ -199,6 +161,35 @@ class ConfigurationsTest(ConfigurationsCase):
         self.assertEqual(self.failure(), "INVALID")
         self.assertEqual((self.saved, self.database.asked), ([TENANT], []))
 
+    def test_for_another_tenant(self) -> None:
+        """An administrator's aggregator reads and stores in the database of the tenant that it names."""
+        self.link.tenant = "gandalf"
+        pivot, speaker = '{"name": "vcs", "major": 1}', {"name": "git", "product": "git"}
+        connector = '{"name": "g", "major": 1, "pivot": {"name": "vcs", "major": 1}, "product": {"name": "g"}}'
+        for command, context, payload in (
+            ("PIVOT_CONFIGURATION", {"name": "vcs"}, ""),
+            ("CONNECTOR_PRODUCT_CONFIGURATION", speaker, ""),
+            ("SAVE_PIVOT_CONFIGURATION", {}, pivot),
+            ("SAVE_PRODUCT_CONNECTOR_CONFIGURATION", {}, connector),
+        ):
+            with self.subTest(command):
+                self.ask(command, {**context, "tenant": OTHER}, payload)
+                self.asked().answer.callback(PivotDefinition(name="vcs", major=1))
+                self.assertEqual(json.loads(self.answer()[0])["name"], "vcs")
+        self.assertEqual((self.tenants, self.saved), ([OTHER] * 4, [OTHER] * 2))
+
+    def test_not_for_another_tenant(self) -> None:
+        """Nobody else may, neither read nor store: no database is opened."""
+        for command in (
+            "PIVOT_CONFIGURATION",
+            "CONNECTOR_PRODUCT_CONFIGURATION",
+            "SAVE_PIVOT_CONFIGURATION",
+            "SAVE_PRODUCT_CONNECTOR_CONFIGURATION",
+        ):
+            self.ask(command, {"tenant": OTHER, "name": "vcs", "product": "git"}, '{"name": "vcs", "major": 1}')
+            self.assertEqual(self.failure(), "NOT_AUTHORISED")
+        self.assertEqual((self.tenants, self.saved), ([], []))
+
 
 class LogicalConfigurationTest(ConfigurationsCase):
     """What a component may ask and save."""
@@ -221,6 +212,23 @@ class LogicalConfigurationTest(ConfigurationsCase):
         self.assertEqual(self.saved, [])
         self.ask("LOGICAL_CONFIGURATION", {})
         self.assertEqual(self.failure(), "MALFORMED")
+
+    def test_for_another_tenant(self) -> None:
+        """An administrator's aggregator stores there, without putting its own name in the place of another's."""
+        self.link.tenant = "gandalf"
+        saved: list[LogicalComponentDefinition] = []
+        self.patch(
+            configurations, "save_logical_component_txn", lambda connection, component, now: saved.append(component)
+        )
+        self.patch(configurations, "fetch_logical_component_txn", lambda connection, name: self.component)
+        self.patch(Defaults, "prepare_txn", lambda *args, **kwargs: None)
+        for tenant, aggregator in ((OTHER, ""), ("gandalf", "aggregator1")):
+            self.ask("LOGICAL_CONFIGURATION", {"tenant": tenant}, self.component.model_dump_json())
+            asked = self.asked()
+            asked.answer.callback(asked.txn(None))
+            self.assertEqual(json.loads(self.answer()[0])["logicalname"], "git")
+            self.assertEqual(saved.pop().aggregator, aggregator)
+        self.assertEqual((self.tenants, self.saved), ([OTHER, "gandalf"], [OTHER, "gandalf"]))
 
     def test_save_component(self) -> None:
         """Saved components are told to who resolves."""
@@ -265,7 +273,11 @@ class DatabasesTest(AnswersCase):
         control: Any = self.database
         self.handed_out: list[tuple[str, str]] = []
         databases = Databases(
-            control, lambda: 2.0, self.created.append, lambda tenant, dsn: self.handed_out.append((tenant, dsn))
+            control,
+            self.authority,
+            lambda: 2.0,
+            self.created.append,
+            lambda tenant, dsn: self.handed_out.append((tenant, dsn)),
         )
         self.serve(databases.handlers)
 
@@ -310,10 +322,18 @@ class DatabasesTest(AnswersCase):
         self.assertEqual(json.loads(self.answer()[0]), {"Login": ["A1", "A2"], "Password": ["p1", "p2"]})
         self.assertEqual(self.created, ["new"])
 
-    def test_create_refused(self) -> None:
-        """Of another tenant, or without a name: nothing is made."""
+    def test_administrators_create(self) -> None:
+        """Whatever their tenant is called."""
+        self.link.tenant = "ops"
         self.ask("CREATE_DATABASE", {}, "new")
-        self.assertEqual(self.failure(), "NOT_AUTHORISED")
+        self.assertEqual(self.asked().args, (ControlDatabase.dsn, "new"))
+
+    def test_create_refused(self) -> None:
+        """Of a tenant that is no administrator, or without a name: nothing is made, and it is said who may."""
+        self.ask("CREATE_DATABASE", {}, "new")
+        code, message = self.refusal()
+        self.assertEqual(code, "NOT_AUTHORISED")
+        self.assertIn("'tenant1' may not create tenants; one of 'gandalf', 'ops' may", message)
         self.link.tenant = "gandalf"
         self.ask("CREATE_DATABASE", {})
         self.assertEqual(self.failure(), "INVALID")

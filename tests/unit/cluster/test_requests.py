@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.cluster.requests import Answer, Request, RequestFailed, Requests
+from gandalf.cluster.requests import Answer, Request, RequestFailed, Requests, merged
 from gandalf.routing.link import AGGREGATOR, Link
 from gandalf.routing.testing import TENANT, FakeLink, FrameMaker
 from gandalf.store.definitions import InvalidDefinition, PivotDefinition
@@ -117,6 +117,12 @@ class AnswerTest(RequestsCase):
         )
         self.ask({"command": "GET"}, kinds.SECRET)
         self.assertEqual(self.failure()[0], "UNKNOWN_COMMAND")
+
+    def test_merged(self) -> None:
+        """Handlers of several parts, also of the same kind, are all there."""
+        a, b, c = ({kind: {name: self.get}} for kind, name in (("k", "A"), ("k", "B"), ("l", "C")))
+        self.assertEqual(merged(a, b, c), {"k": {"A": self.get, "B": self.get}, "l": {"C": self.get}})
+        self.assertEqual(a, {"k": {"A": self.get}})
 
     def test_several_at_a_time(self) -> None:
         """One that takes long does not hold up another; ending gives up what is under way, without a reply."""

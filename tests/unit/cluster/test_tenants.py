@@ -174,6 +174,21 @@ class TenantsTest(TenantsCase):
         self.assertFalse(self.tenants.known("u"))
         self.assertEqual(len(self.fake.asked), 1)
 
+    def test_exists(self) -> None:
+        """One that is not known is looked up before it is said to be none; one that is known is not."""
+        asking = ensureDeferred(self.tenants.exists("t"))
+        self.assertNoResult(asking)
+        self.found("t", "u", unready="u")
+        self.assertTrue(self.successResultOf(asking))
+        self.assertTrue(self.successResultOf(ensureDeferred(self.tenants.exists("t"))))
+        self.assertEqual(self.fake.asked, [])
+        asking = ensureDeferred(self.tenants.exists("u"))
+        self.found("t", "u", unready="u")
+        self.assertFalse(self.successResultOf(asking))
+        asking = ensureDeferred(self.tenants.exists("v"))
+        self.fake.asked.pop().answer.errback(DatabaseUnavailable("away"))
+        self.failureResultOf(asking, DatabaseUnavailable)
+
     def test_cannot_be_looked_up(self) -> None:
         """A database that is away leaves what was known, and is asked again."""
         self.tenants.refresh()
