@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 
 class TenantDatabase:
-    """Holds the connection in use; another takes its place when the cluster names another."""
+    """Holds the connections in use; others take their place when the cluster names another address.
+
+    :param connections: so many are open at most.
+    :param statement_timeout: ms that one statement may take.
+    """
 
     log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, *, connections: int, statement_timeout: int) -> None:
         self._reactor = reactor
+        self._connections = connections
+        self._statement_timeout = statement_timeout
         self._current: Database | None = None
         self.dsn = ""
 
@@ -45,7 +51,12 @@ class TenantDatabase:
         """
         if self._current is not None and dsn == self.dsn:
             return
-        database = Database(dsn, reactor=self._reactor)
+        database = Database(
+            dsn,
+            reactor=self._reactor,
+            pool_size=self._connections,
+            statement_timeout_ms=self._statement_timeout,
+        )
         try:
             if not await database.run("look at the schema", tenant_is_current_txn):
                 migrated = await database.call("bring the schema up to date", _migrate, dsn)

@@ -22,6 +22,7 @@ class RequestFailed(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self.message = message
 
 
 class SecretRefused(Exception):
@@ -60,31 +61,45 @@ class ClusterRequests:
 
     async def pivot(self, pivot: dict[str, object]) -> Any:
         """The definition of the pivot of this ``name``, ``major`` and ``minor``, as JSON gives it."""
-        return await self._ask(CONFIGURATION, "PIVOT_CONFIGURATION", pivot, "")
+        return await self.ask(CONFIGURATION, "PIVOT_CONFIGURATION", pivot, "")
 
     async def logical_configuration(self, mine: dict[str, object]) -> Any:
         """Save what this component is; the answer is what the cluster has of it afterwards."""
         context = {"logical_name": mine["logicalname"]}
-        return await self._ask(LOGICAL_CONFIGURATION, "LOGICAL_CONFIGURATION", context, json.dumps(mine))
+        return await self.ask(LOGICAL_CONFIGURATION, "LOGICAL_CONFIGURATION", context, json.dumps(mine))
 
     async def database(self, logical_name: str) -> str:
         """The libpq URI of the tenant's database."""
         context: dict[str, object] = {"logical_name": logical_name}
-        return database_uri(await self._ask(CONFIGURATION_DATABASE, "CONFIGURATION_DATABASE", context, ""))
+        return database_uri(await self.ask(CONFIGURATION_DATABASE, "CONFIGURATION_DATABASE", context, ""))
 
-    async def _ask(self, kind: str, command: str, context: dict[str, object], payload: str) -> Any:
+    async def ask(
+        self, kind: str, command: str, context: dict[str, object], payload: str, budget: float | None = None
+    ) -> Any:
+        """What the cluster answers to any request (docs/cluster-requests.md), as JSON gives it.
+
+        :param budget: seconds over all members; None: as given to the constructor.
+        :raises RoutingFailure: nobody answers.
+        :raises RequestFailed: the answer is an error, or cannot be read.
+        """
         members = [link for link in self._members() if link.validated]
-        reply = await self._send(kind, command, context, payload, members)
+        reply = await self._send(kind, command, context, payload, members, budget)
         text, _ = _read(reply)
         return parsed(text, command)
 
     async def _send(
-        self, kind: str, command: str, context: dict[str, object], payload: str, members: Sequence[Link]
+        self,
+        kind: str,
+        command: str,
+        context: dict[str, object],
+        payload: str,
+        members: Sequence[Link],
+        budget: float | None = None,
     ) -> Frame:
-        frame = self._make_frame(
-            kind, {"command": command, "context": context, "payload": payload}, timeout=int(self._timeout * 1000)
-        )
-        return await self._own.send(frame, "the cluster", members, self._timeout)
+        budget = self._timeout if budget is None else budget
+        body: dict[str, object] = {"command": command, "context": context, "payload": payload}
+        frame = self._make_frame(kind, body, timeout=int(budget * 1000))
+        return await self._own.send(frame, "the cluster", members, budget)
 
 
 def parsed(text: str, command: str) -> Any:

@@ -50,7 +50,11 @@ def makeService(options: Options) -> IService:
         listen=lambda address, factory, key: listen(reactor, address, factory, credentials, key),
         listen_http=lambda address, factory, key: listen(reactor, address, factory, None, key),
         certificate_names=certificate_names(credentials),
-        database=TenantDatabase(reactor),
+        database=TenantDatabase(
+            reactor,
+            connections=config.database.connections,
+            statement_timeout=config.database.statement_timeout,
+        ),
         now=time.time,
         random=os.urandom,
         jitter=random.random,

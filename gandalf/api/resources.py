@@ -18,6 +18,8 @@ from gandalf.store.principals import ADMINISTRATOR, Principal
 from gandalf.store.rows import EVERYTHING, Page
 from gandalf.store.state import require_two_txn, settle_txn
 
+Records = list[Record]
+
 Check = Callable[[Record], None]
 """Raises when a row is not in the state that the client thinks."""
 
@@ -31,17 +33,20 @@ class Resources:
     """Lists, reads, creates, changes and deletes rows for a user.
 
     Deferreds fail with `Forbidden`, `NotSignedIn` and the errors of `gandalf.store`.
+
+    :param two_administrators: whether nothing is created or deleted before there are two (`gandalf.store.state`).
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, *, two_administrators: bool) -> None:
         self._guard = guard
+        self._two_administrators = two_administrators
 
     def list(
         self, user: UUID, model: Model, *, page: Page = EVERYTHING, loads: Loads | None = None
-    ) -> Deferred[list[Record]]:
+    ) -> Deferred[Records]:
         """The rows that the user may see."""
 
-        def list_rows_txn(connection: Connection, principal: Principal) -> list[Record]:
+        def list_rows_txn(connection: Connection, principal: Principal) -> Records:
             found = rows.list_txn(connection, model, scope=scope_of(principal, model), page=page)
             rows.load_txn(connection, model, found, loads or {})
             return found
@@ -80,7 +85,7 @@ class Resources:
             domain = below if model is DOMAIN else rows.domain_of_txn(connection, model, values)
             require_change(principal, model, domain, "creating")
             if not _makes_administrators(connection, model, values, principal):
-                require_two_txn(connection)
+                self._require_two_txn(connection)
             if below is not None:
                 created = trees.create_below_txn(connection, model, below, values, now=now)
             else:
@@ -114,7 +119,7 @@ class Resources:
             before = rows.read_txn(connection, model, id, scope=scope_of(principal, model), lock=True)
             check(before)
             require_change(principal, model, rows.domain_of_txn(connection, model, before), "deleting")
-            require_two_txn(connection)
+            self._require_two_txn(connection)
             remove = trees.remove_txn if model.tree else rows.delete_txn
             remove(connection, model, id)
             _settle(connection, model)
@@ -130,10 +135,10 @@ class Resources:
 
         return self._guard.run(f"read the tree of {model.plural}", user, read_tree_txn)
 
-    def assigned(self, user: UUID, what: Many, domain: UUID) -> Deferred[list[Record]]:
+    def assigned(self, user: UUID, what: Many, domain: UUID) -> Deferred[Records]:
         """What is assigned to a domain."""
 
-        def read_assigned_txn(connection: Connection, principal: Principal) -> list[Record]:
+        def read_assigned_txn(connection: Connection, principal: Principal) -> Records:
             rows.read_txn(connection, DOMAIN, domain, scope=scope_of(principal, DOMAIN))
             return assignments.assigned_txn(connection, what, domain)
 
@@ -145,11 +150,19 @@ class Resources:
         def change_assigned_txn(connection: Connection, principal: Principal) -> None:
             rows.read_txn(connection, DOMAIN, domain, scope=scope_of(principal, DOMAIN))
             require_change(principal, DOMAIN, domain, "changing what is assigned to")
-            require_two_txn(connection)
+            self._require_two_txn(connection)
             change = assignments.withdraw_txn if withdraw else assignments.assign_txn
             change(connection, what, domain, id)
 
         return self._guard.run("assign to a domain", user, change_assigned_txn)
+
+    def require_valid_state(self, user: UUID) -> Deferred[None]:
+        """Fails with `InvalidState` while nothing may be created."""
+        return self._guard.run("state", user, lambda connection, principal: self._require_two_txn(connection))
+
+    def _require_two_txn(self, connection: Connection) -> None:
+        if self._two_administrators:
+            require_two_txn(connection)
 
 
 def _require_update(

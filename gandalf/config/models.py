@@ -99,9 +99,21 @@ class TLS(Section):
 
 
 class API(Section):
-    """[api]: the REST interface."""
+    """
+    [api]: the REST interface. `writers` are the roles that may write. `two_administrators`: nothing is created or
+    deleted until two users administer the tenant.
+    """
 
     listen: PlainAddress = Field(default="127.0.0.1:9203", validate_default=True)
+    writers: Names = ("Writer",)
+    two_administrators: Annotated[bool, allowed("true or false")] = True
+
+
+class Pool(Section):
+    """[database]: the connections to the tenant's database."""
+
+    connections: Annotated[int, between(1, 100, "connections")] = 5
+    statement_timeout: Annotated[int, between(100, 600_000, "ms")] = 30_000
 
 
 class Status(Section):
@@ -215,6 +227,7 @@ class AggregatorConfig(Section):
     aggregator: Aggregator
     tls: TLS | None = None
     api: API
+    database: Pool
     limits: ListenerLimits
     log: Log
 

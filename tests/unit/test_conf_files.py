@@ -24,7 +24,7 @@ FILES: dict[str, Any] = {
 }
 SECTION = re.compile(r"#?\[\[?(\w+)\]\]?")
 KEY = re.compile(r"#?(\w+) = (.+)")
-DEFAULT = re.compile(r'Default: ("[^"]*"|\[[^]]*\]|\{\}|\d+)[ .]')
+DEFAULT = re.compile(r'Default: ("[^"]*"|true|false|\[[^]]*\]|\{\}|\d+)[ .]')
 
 
 def keys_of(model: type[BaseModel]) -> Iterator[tuple[str, str, FieldInfo]]:

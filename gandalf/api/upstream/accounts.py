@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from gandalf.api.accounts import Accounts
 from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.resources import Resources
-from gandalf.api.upstream.views import Text, answer_of, body_of, rendered, values_of
 from gandalf.api.upstream.views import Body as UpstreamBody
+from gandalf.api.upstream.views import Text, answer_of, body_of, rendered, values_of
 from gandalf.store.models import USER
 
 

@@ -1,4 +1,4 @@
-"""The resources of the Go system's API (sections 4, 5 and 7 of its contract): one set of operations for every model."""
+"""The resources of the Go system's API (its contract, 4, 5 and 7): one set of operations for every model."""
 
 from __future__ import annotations
 
