@@ -120,3 +120,12 @@ def topic_of(frame: Frame) -> str:
     """The topic of an event; "" when it has none that can be read, which no pattern matches."""
     topic = readable(frame).get("topic")
     return topic if isinstance(topic, str) else ""
+
+
+def error_message(payload: object) -> str:
+    """What the payload of an error event says to people; "" when it cannot be read."""
+    try:
+        told = json.loads(payload) if isinstance(payload, str | bytes) else None
+    except (ValueError, RecursionError):
+        return ""
+    return str(told.get("message", "")) if isinstance(told, dict) else ""

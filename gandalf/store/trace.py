@@ -7,10 +7,11 @@ and paging go by `received_at`, since the clocks of senders need not agree.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Dialect, and_, or_, select
+from sqlalchemy import Connection, Dialect, Row, and_, or_, select
 from sqlalchemy.dialects import postgresql
 
 from .tenant_schema import trace
@@ -40,7 +41,7 @@ class TraceRecord:
 
 @attrs.frozen
 class Cursor:
-    """A place in the results of `search_txn`: after the row with these values."""
+    """A place in the trace: after the row with these values."""
 
     received_at: int
     uuid: bytes
@@ -104,22 +105,61 @@ def search_txn(
             ),
         )
     query = query.order_by(columns.received_at.desc(), columns.uuid.desc(), columns.kind.desc()).limit(limit)
-    return [
-        TraceRecord(
-            **{
-                **row._mapping,
-                "uuid": row.uuid.bytes,
-                "reference": row.reference.bytes if row.reference else None,
-                "payload": bytes(row.payload),
-            }
-        )
-        for row in connection.execute(query)
-    ]
+    return [_record(row) for row in connection.execute(query)]
+
+
+def after_txn(
+    connection: Connection, place: Cursor, *, kind: str | None = None, limit: int = 100
+) -> list[TraceRecord]:
+    """The messages after `place`, of one kind or of all, the oldest first, at most `limit`.
+
+    To read on, give the `cursor` of the last one. What is recorded late, by a slow member, can come to stand
+    before a place that was read already.
+    """
+    columns = trace.c
+    last = UUID(bytes=place.uuid)
+    same_time = columns.received_at == place.received_at
+    query = select(*(columns[name] for name in _COLUMNS)).where(
+        columns.received_at >= place.received_at,
+        or_(
+            columns.received_at > place.received_at,
+            and_(same_time, columns.uuid > last),
+            and_(same_time, columns.uuid == last, columns.kind > place.kind),
+        ),
+    )
+    if kind is not None:
+        query = query.where(columns.kind == kind)
+    query = query.order_by(columns.received_at, columns.uuid, columns.kind).limit(limit)
+    return [_record(row) for row in connection.execute(query)]
+
+
+def place_txn(connection: Connection, uuid: bytes, kind: str) -> Cursor | None:
+    """Where the message of this `uuid` and `kind` stands; None: the trace does not have it."""
+    columns = trace.c
+    query = select(columns.received_at).where(columns.uuid == UUID(bytes=uuid), columns.kind == kind)
+    received_at = connection.execute(query).scalar_one_or_none()
+    return None if received_at is None else Cursor(received_at, uuid, kind)
+
+
+def beginning(received_at: int) -> Cursor:
+    """The place before everything that was received at `received_at` or later."""
+    return Cursor(received_at, bytes(16), "")
 
 
 def cursor(record: TraceRecord) -> Cursor:
     """Where to read on after `record`."""
     return Cursor(record.received_at, record.uuid, record.kind)
+
+
+def _record(row: Row[Any]) -> TraceRecord:
+    return TraceRecord(
+        **{
+            **row._mapping,
+            "uuid": row.uuid.bytes,
+            "reference": row.reference.bytes if row.reference else None,
+            "payload": bytes(row.payload),
+        }
+    )
 
 
 def _row(record: TraceRecord) -> tuple[object, ...]:
