@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 import attrs
 from pydantic import TypeAdapter
 
 import gandalf
-from gandalf.api import errors
-from gandalf.api.bodies import BodyTooLarge
+from gandalf.api.bodies import BodyTooLong
 from gandalf.api.edge import Face
+from gandalf.api.errors import TABLE, BadRequest, NotReady, NotSignedIn, PreconditionFailed, Trouble
 from gandalf.api.operation import JSON, Access, Operation, Route
 from gandalf.api.policy import Forbidden, Level
+from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable, NotFound
+from gandalf.store.state import InvalidState
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -28,7 +31,7 @@ _CONVERTERS: Final[Mapping[str, Schema]] = {
 }
 """What is told of the values in a path, by their Werkzeug converter; of others, that they are text."""
 
-_DEFECT: Final = errors.Trouble(500, "internal error", "")
+_DEFECT: Final = Trouble(500, "internal error", "")
 _BEARER: Final = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "What a log-in answers."}
 
 
@@ -136,33 +139,28 @@ class _Describer:
     def _answers(self, told: Operation) -> Schema:
         answers: Schema = {}
         for status, model in told.answers.items():
+            if status >= 400:
+                continue
             answer: Schema = {"description": "It is done." if model is None else told.summary}
             if model is not None:
                 answer["content"] = {told.media: {"schema": self._models.given(model)}}
-            elif told.media != JSON and status < 300:
+            elif told.media != JSON:
                 answer["content"] = {told.media: {}}
             answers[str(status)] = answer
         return answers
 
     def _errors(self, told: Operation) -> Schema:
+        """The errors that an operation announces, and those that follow from what it is."""
         possible = _possible(told)
-        troubles = [errors.Trouble(status, title, "") for kind, status, title in errors.TABLE if kind in possible]
-        titles: dict[str, list[str]] = {}
-        media: dict[str, str] = {}
+        troubles = [Trouble(status, title, "") for kind, status, title in TABLE if kind in possible]
+        troubles += [Trouble(status, HTTPStatus(status).phrase, "") for status in told.answers if status >= 400]
+        answers: Schema = {}
         for trouble in [*troubles, _DEFECT]:
             status, content_type, _ = self._face.error(trouble)
-            told_of = titles.setdefault(str(status), [])
-            if trouble.title not in told_of:
-                told_of.append(trouble.title)
-            media[str(status)] = content_type
-        schema = {"$ref": "#/components/schemas/Error"}
-        return {
-            status: {
-                "description": f"{'; '.join(titles[status]).capitalize()}.",
-                "content": {media[status]: {"schema": schema}},
-            }
-            for status in sorted(titles)
-        }
+            content = {content_type: {"schema": {"$ref": "#/components/schemas/Error"}}}
+            answer = answers.setdefault(str(status), {"description": "", "content": content})
+            answer["description"] = f"{answer['description']} {trouble.title.capitalize()}.".lstrip()
+        return dict(sorted(answers.items()))
 
 
 def described(title: str, base: str, routes: Collection[Route], face: Face) -> Schema:
@@ -198,19 +196,22 @@ def described(title: str, base: str, routes: Collection[Route], face: Face) -> S
 
 
 def _possible(told: Operation) -> set[type[Exception]]:
-    """The errors of the table that an operation may answer with."""
-    possible: set[type[Exception]] = set(told.errors)
-    if told.body is not None or told.query is not None or told.upload or told.headers:
-        possible.add(errors.BadRequest)
-    if told.body is not None or told.upload:
-        possible.add(BodyTooLarge)
+    """The errors that follow from what an operation is, from who may use it and from what it takes."""
+    possible: set[type[Exception]] = set()
+    takes_body = told.body is not None or bool(told.upload)
+    if takes_body:
+        possible.add(BodyTooLong)
+    if takes_body or told.query is not None:
+        possible.add(BadRequest)
     if "<" in told.path:
-        possible.add(errors.NotFound)
+        possible.add(NotFound)
     if told.access is Access.OPEN:
         return possible
-    possible |= {errors.NotSignedIn, Forbidden, errors.NotReady, errors.DatabaseUnavailable, errors.DatabaseTimeout}
+    possible |= {NotSignedIn, Forbidden, NotReady, DatabaseUnavailable, DatabaseTimeout}
     if told.method != "GET":
-        possible |= {errors.NotFound, errors.Conflict, errors.InvalidState}
+        possible |= {NotFound, Conflict, InvalidState}
+    if told.headers:
+        possible.add(PreconditionFailed)
     return possible
 
 

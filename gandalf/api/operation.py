@@ -6,7 +6,7 @@ API (OpenAPI) is made from the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -33,11 +33,10 @@ class Access(Enum):
 @attrs.frozen
 class Operation:
     """One operation. `path` is a Werkzeug rule; `body` and `query` validate what comes in; `answers` tells the model
-    of what goes out by status (None: nothing worth describing).
+    of what goes out by status (None: nothing worth describing, or an error that does not follow from the rest).
 
     For the description alone: `media` is the content type of these answers, `upload` the name of the part of a
-    multipart form in which a file is sent, `headers` what request headers mean, and `errors` the errors of
-    `gandalf.api.errors.TABLE` that do not follow from the rest.
+    multipart form in which a file is sent, and `headers` what request headers mean.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Operation:
     media: str = JSON
     upload: str = ""
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    errors: Collection[type[Exception]] = ()
 
 
 @attrs.frozen
@@ -76,8 +74,8 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
-Handler = Callable[..., Awaitable[Reply | None]]
-"""Gets the call and the values in the path; None: it has answered, or will, by itself."""
+Handler = Callable[..., Awaitable[Reply | bytes | None]]
+"""Gets the call and the values in the path. Bytes: it has set status and headers by itself; None: it has answered."""
 
 H = TypeVar("H", bound=Callable[..., Any])
 
