@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_origin
 
 from klein import Klein
 from pydantic import ValidationError
@@ -100,10 +100,16 @@ class Edge:
     def _query(self, request: IRequest, operation: Operation) -> Any:
         if operation.query is None:
             return None
-        arguments: dict[str, str] = {}
+        lists = {
+            field.alias or name
+            for name, field in operation.query.model_fields.items()
+            if get_origin(field.annotation) is list
+        }
+        arguments: dict[str, str | list[str]] = {}
         for name, values in (request.args or {}).items():
             try:
-                arguments[name.decode()] = values[-1].decode()
+                texts = [value.decode() for value in values]
+                arguments[name.decode()] = texts if name.decode() in lists else texts[-1]
             except UnicodeDecodeError:
                 raise BadRequest("the query is not UTF-8") from None
         try:

@@ -1,0 +1,1 @@
+"""Today's form of the API, under `/api/v1`."""
