@@ -74,7 +74,12 @@ class ProgramService(Service):
         """End in good order; asked a second time, at once."""
         if self._draining is not None:
             self._draining.cancel()
-        elif self.program is not None and not self._ending:
+        else:
+            self.drain()
+
+    def drain(self) -> None:
+        """End in good order; asked a second time, nothing more happens."""
+        if self.program is not None and not self._ending:
             self._ending = True
             self.log.info("asked to end: draining")
             if self._starting is not None:

@@ -78,7 +78,7 @@ class AggregatorRouter:
         self._askers = Askers(links)
         self._held: HeldFrames | None = HeldFrames(clock)
         self._feeders = Feeders()
-        self._heartbeats = Heartbeats(make_frame)
+        self.heartbeats = Heartbeats(make_frame)
         self._rules: dict[str, Callable[[Frame, Link], Charge | None]] = {
             kinds.EVENT: self._event,
             kinds.COMMAND: self._command,
@@ -340,7 +340,7 @@ class AggregatorRouter:
         if frame.tenant != self.tenant:
             self._wrong_tenant(frame, origin)
             return
-        self._heartbeats.spread(frame, origin, self._members())
+        self.heartbeats.spread(frame, origin, self._members())
 
     # 6.6 Error events
 
@@ -377,12 +377,12 @@ class AggregatorRouter:
 
     def introduce(self, member: Link) -> None:
         """A member that has just accepted our secret is told who is here: each connector's latest heartbeat."""
-        self._heartbeats.introduce(member)
+        self.heartbeats.introduce(member)
 
     def link_gone(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
         self._feeders.forget(link)
-        self._heartbeats.forget(link)
+        self.heartbeats.forget(link)
         if self._held is not None:
             self._held.drop(link)
 

@@ -33,6 +33,12 @@ class Heartbeats:
                 if accepts(member, frame):
                     member.send(frame)
 
+    def latest(self, link: Link) -> dict[str, object]:
+        """The context of the latest heartbeat of ``link``, as its peer made it; empty when there was none."""
+        frame = self._latest.get(link)
+        context = {} if frame is None else readable(frame).get("context")
+        return context if isinstance(context, dict) else {}
+
     def forget(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
         self._latest.pop(link, None)

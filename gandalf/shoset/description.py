@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from gandalf.routing.errors import ErrorEvents
+from gandalf.routing.errors import ErrorEvents, ErrorRecord
 from gandalf.shoset.factory import ShosetCounters
 from gandalf.shoset.link import ShosetLink
 
@@ -21,6 +21,7 @@ def describe_link(link: ShosetLink, now: float) -> dict[str, Any]:
         "type": link.type,
         "tenant": link.tenant,
         "instance": link.instance.hex(),
+        "software": link.software,
         "address": link.bind_address,
         "peer": connection.peer if connection is not None else "",
         "state": connection.phase.value if connection is not None else "broken",
@@ -55,17 +56,19 @@ def describe_counters(counters: ShosetCounters) -> dict[str, Any]:
 
 
 def describe_errors(errors: ErrorEvents) -> list[dict[str, Any]]:
-    """The latest error events made here; times in RFC 3339."""
-    return [
-        {
-            "at": datetime.fromtimestamp(error.at, UTC).isoformat(timespec="milliseconds"),
-            "code": error.code,
-            "message": error.message,
-            "uuid": error.uuid.hex(),
-            "kind": error.kind,
-            "tenant": error.tenant,
-            "target": error.target,
-            "origin": error.origin,
-        }
-        for error in list(errors.recent)[-SHOWN_ERRORS:]
-    ]
+    """The latest error events made here."""
+    return [describe_error(error) for error in list(errors.recent)[-SHOWN_ERRORS:]]
+
+
+def describe_error(error: ErrorRecord) -> dict[str, Any]:
+    """An error event that was made here; its time in RFC 3339."""
+    return {
+        "at": datetime.fromtimestamp(error.at, UTC).isoformat(timespec="milliseconds"),
+        "code": error.code,
+        "message": error.message,
+        "uuid": error.uuid.hex(),
+        "kind": error.kind,
+        "tenant": error.tenant,
+        "target": error.target,
+        "origin": error.origin,
+    }

@@ -9,7 +9,7 @@ from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.protocol import ShosetProtocol
 from gandalf.shoset.session import Kept
-from gandalf.shoset.settings import DIALS
+from gandalf.shoset.settings import DIALS, SOFTWARE
 from gandalf.wire import kinds
 from gandalf.wire.body import take, unpack_body
 from gandalf.wire.control import PROTOCOL, LinkBody, LinkedBody, RefusedBody
@@ -69,7 +69,7 @@ class ListenerProtocol(ShosetProtocol):
             link.counters.resent += link.outbox.unsent
             link.inbox.restart()
             link.validated = False
-        link.bind_address = hello.bind_address
+        link.bind_address, link.software = hello.bind_address, hello.software
         link.filter = topics
         self.set_interval(hello.heartbeat)
         self.say(
@@ -84,6 +84,7 @@ class ListenerProtocol(ShosetProtocol):
                 max_frame=shoset.limits.max_frame,
                 brothers=shoset.brothers,
                 resumed=resumed,
+                software=SOFTWARE,
             ).pack(),
         )
         shoset.link_up(link, self, resumed=resumed)
@@ -139,6 +140,7 @@ class DiallerProtocol(ShosetProtocol):
                 heartbeat=int(shoset.limits.heartbeat * 1000),
                 topics=self._dialler.topics,
                 counted_with=self._target.instance or None,
+                software=SOFTWARE,
             ).pack(),
         )
 
@@ -177,7 +179,7 @@ class DiallerProtocol(ShosetProtocol):
         if link.logical_name != answer.logical_name:
             shoset.registry.remove(link)
         link.logical_name, link.type, link.tenant = answer.logical_name, answer.type, tenant
-        link.instance = answer.instance
+        link.instance, link.software = answer.instance, answer.software
         link.max_frame = answer.max_frame or shoset.limits.max_frame
         self.set_interval(answer.heartbeat)
         shoset.link_up(link, self, resumed=resumed)

@@ -51,6 +51,8 @@ class ShosetLink:
     tenant = ""
     bind_address = ""
     instance = b""
+    software = ""
+    """The peer's program and its version, as far as it says."""
     address = ""
     """For a link that is dialled: the address dialled."""
     over = False

@@ -6,7 +6,11 @@ from typing import Final
 
 import attrs
 
+from gandalf import __version__
 from gandalf.routing.link import AGGREGATOR, CLUSTER, CONNECTOR
+
+SOFTWARE: Final = f"gandalf {__version__}"
+"""What a shoset calls its program."""
 
 DIALS: Final = {AGGREGATOR: CLUSTER, CONNECTOR: AGGREGATOR}
 """Which type may link to which (protocol.md 5.1, ``WRONG_TYPE``)."""

@@ -6,11 +6,14 @@ from typing import Final
 
 import attrs
 
-from gandalf.wire.body import pack_body, take, take_text_list, unpack_body
+from gandalf.wire.body import Body, pack_body, take, take_text_list, unpack_body
 from gandalf.wire.errors import Malformed
 
 PROTOCOL: Final = 1
 """The version of the protocol that is spoken here."""
+
+LONGEST_SOFTWARE: Final = 64
+"""Characters that are read of what a peer calls its program."""
 
 
 def _sixteen(value: bytes, key: str) -> bytes:
@@ -19,12 +22,18 @@ def _sixteen(value: bytes, key: str) -> bytes:
     return value
 
 
+def _software(body: Body) -> str:
+    """As far as it is text, and as much of it as a person reads."""
+    software = body.get("software")
+    return software[:LONGEST_SOFTWARE] if isinstance(software, str) else ""
+
+
 @attrs.frozen
 class LinkBody:
     """What a dialler says first (protocol.md 5.1). ``heartbeat`` in ms; ``topics`` None means all.
 
-    ``counted_with`` is our addition, ignored by others: the listener's instance of which ``received`` is the
-    count; None when the dialler does not say.
+    ``counted_with`` and ``software`` are our additions, ignored by others: the listener's instance of which
+    ``received`` is the count, None when the dialler does not say; and the program and its version.
     """
 
     protocol: int
@@ -37,6 +46,7 @@ class LinkBody:
     heartbeat: int
     topics: tuple[str, ...] | None = None
     counted_with: bytes | None = None
+    software: str = ""
 
     def pack(self) -> bytes:
         """The packed body."""
@@ -59,6 +69,7 @@ class LinkBody:
             heartbeat=take(body, "heartbeat", int, 0),
             topics=take_text_list(body, "topics"),
             counted_with=counted_with if isinstance(counted_with, bytes) else None,
+            software=_software(body),
         )
 
 
@@ -66,8 +77,8 @@ class LinkBody:
 class LinkedBody:
     """A listener's consent (protocol.md 5.1).
 
-    ``heartbeat`` in ms, ``max_frame`` in bytes. ``resumed`` is our addition, ignored by others: whether the
-    session was known; None when the listener does not say.
+    ``heartbeat`` in ms, ``max_frame`` in bytes. ``resumed`` and ``software`` are our additions, ignored by others:
+    whether the session was known, None when the listener does not say; and the program and its version.
     """
 
     protocol: int
@@ -79,6 +90,7 @@ class LinkedBody:
     max_frame: int
     brothers: tuple[str, ...] = ()
     resumed: bool | None = None
+    software: str = ""
 
     def pack(self) -> bytes:
         """The packed body."""
@@ -102,6 +114,7 @@ class LinkedBody:
             max_frame=take(body, "max_frame", int, 0),
             brothers=take_text_list(body, "brothers") or (),
             resumed=resumed if isinstance(resumed, bool) else None,
+            software=_software(body),
         )
 
 

@@ -125,6 +125,19 @@ class ProgramServiceTest(SynchronousTestCase):
         self.assertEqual(self.reactor.stopped, 1)
         self.assertEqual(self.statuses, [1])
 
+    def test_asked_to_drain(self) -> None:
+        """As the first signal, however often it is asked, and after a signal too; a signal then gives up."""
+        self.program.draining = Deferred()
+        self.run_reactor()
+        self.program.starting.callback(None)
+        for _ in range(3):
+            self.service.drain()
+        self.assertEqual(self.program.calls, ["start", "drain"])
+        self.service.terminate()
+        self.service.drain()
+        self.assertEqual(self.program.calls, ["start", "drain", "stop"])
+        self.assertEqual(self.statuses, [1])
+
     def test_asked_during_start(self) -> None:
         """A start that is under way is cancelled, which is no failure."""
         self.run_reactor()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gandalf.routing.charge import Charge
-from gandalf.shoset.settings import Limits
+from gandalf.shoset.settings import SOFTWARE, Limits
 from gandalf.shoset.testing import RawListener, RawPeer, unique
 from gandalf.wire import kinds
 from gandalf.wire.envelope import LENGTH
@@ -16,7 +16,7 @@ class LinkTest(ShosetTestCase):
     """What a dialler says, and what it makes of the answer."""
 
     def test_link_says_all_that_5_1_lists(self) -> None:
-        """The first frame is link with protocol, name, type, address, instance, session, count and interval."""
+        """The first frame is link with protocol, name, type, address, instance, session, count, interval, program."""
         listener = self.raw_listener()
         dialler, _ = self.dial(limits=Limits(heartbeat=3.0))
         (peer,) = listener.peers
@@ -31,6 +31,7 @@ class LinkTest(ShosetTestCase):
                 "session": dialler.link.session,
                 "received": 0,
                 "heartbeat": 3000,
+                "software": SOFTWARE,
             },
             body,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gandalf.shoset.host import Refusal
-from gandalf.shoset.settings import Limits
+from gandalf.shoset.settings import SOFTWARE, Limits
 from gandalf.shoset.testing import RawPeer, unique
 from gandalf.wire import kinds
 from gandalf.wire.body import pack_body
@@ -17,7 +17,7 @@ class LinkedTest(ShosetTestCase):
     """A link that is let in."""
 
     def test_linked_says_all_that_5_1_lists(self) -> None:
-        """The answer bears protocol, name, type, instance, count, interval, limit and brothers."""
+        """The answer bears protocol, name, type, instance, count, interval, limit and brothers; and the program."""
         shoset, _ = self.listen(limits=Limits(heartbeat=7.0))
         shoset.set_brothers(("b:1", "b:2"))
         peer = self.linked(shoset)
@@ -33,6 +33,7 @@ class LinkedTest(ShosetTestCase):
                 "max_frame": 8 * 1024 * 1024,
                 "brothers": ["b:1", "b:2"],
                 "resumed": False,
+                "software": SOFTWARE,
             },
             body,
         )
@@ -59,6 +60,13 @@ class LinkedTest(ShosetTestCase):
         self.assertEqual([link], shoset.registry.of_type("c"))
         self.assertEqual([link], shoset.registry.named("c", "raw"))
         self.assertIn("raw", repr(link))
+
+    def test_the_program_of_the_dialler(self) -> None:
+        """It is known as far as the dialler says, in at most 64 characters."""
+        shoset, host = self.listen()
+        for said, known in (("gandalf 9.9", "gandalf 9.9"), ("x" * 65, "x" * 64), (5, ""), (None, "")):
+            self.linked(shoset, software=said)
+            self.assertEqual(known, host.link.software)
 
     def test_no_topics_means_all(self) -> None:
         """A link that names no topics wants every event; one that names none of them, nothing."""
