@@ -16,7 +16,7 @@ from gandalf.shoset.factory import ShosetFactory
 
 
 class MemberStatus:
-    """Implements :class:`gandalf.api.operations.Observed`. Durations in seconds, sizes in bytes.
+    """Implements :class:`gandalf.api.health.Observed`. Durations in seconds, sizes in bytes.
 
     :param database: the control database as it may be shown, without its password.
     """

@@ -7,6 +7,7 @@ from typing import Any
 from treq.testing import StubTreq
 from twisted.trial.unittest import SynchronousTestCase
 
+from gandalf.api.health import HealthAPI
 from gandalf.api.operations import OperationsAPI
 
 
@@ -16,7 +17,13 @@ class FakeObserved:
     ready = True
 
     def status(self) -> dict[str, Any]:
-        return {"ready": self.ready, "state": "ready" if self.ready else "starting: secret", "version": "1"}
+        step = {"step": "secret", "state": "running", "attempts": 2, "trouble": "no answer", "seconds": None}
+        return {
+            "ready": self.ready,
+            "state": "ready" if self.ready else "starting: secret",
+            "version": "1",
+            "startup": [] if self.ready else [step],
+        }
 
     def connections(self) -> list[dict[str, Any]]:
         return [{"logical_name": "git1"}]
@@ -42,10 +49,13 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(self.get("/healthz"), (200, {"alive": True}))
 
     def test_readyz_says_what_it_waits_for(self) -> None:
-        """503 with the state while it starts, 200 when it serves."""
-        self.assertEqual(self.get("/readyz"), (200, {"ready": True, "state": "ready"}))
+        """503 with the state, the steps and their trouble while it starts, 200 when it serves."""
+        said = {"ready": True, "state": "ready", "trouble": "", "startup": []}
+        self.assertEqual(self.get("/readyz"), (200, said))
         self.observed.ready = False
-        self.assertEqual(self.get("/readyz"), (503, {"ready": False, "state": "starting: secret"}))
+        step = {"step": "secret", "state": "running", "attempts": 2, "trouble": "no answer"}
+        said = {"ready": False, "state": "starting: secret", "trouble": "secret: no answer", "startup": [step]}
+        self.assertEqual(self.get("/readyz"), (503, said))
 
     def test_status_and_connections(self) -> None:
         """Both are given as they are."""
@@ -53,9 +63,18 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(self.get("/api/v1/connections"), (200, self.observed.connections()))
 
     def test_other_paths_and_methods(self) -> None:
-        """404 and 405."""
-        self.assertEqual(self.get("/api/v1/nothing")[0], 404)
-        self.assertEqual(self.get("/api/v1/status", "POST")[0], 405)
+        """404 and 405, as JSON."""
+        status, body = self.get("/api/v1/nothing")
+        self.assertEqual((status, body["error"]), (404, "there is nothing at this path"))
+        status, body = self.get("/api/v1/status", "POST")
+        self.assertEqual((status, body["error"]), (405, "method not allowed"))
+
+    def test_an_aggregator_shows_its_health_only(self) -> None:
+        """Without a log-in."""
+        self.client = StubTreq(HealthAPI(self.observed).app.resource())
+        self.assertEqual(self.get("/healthz"), (200, {"alive": True}))
+        self.assertEqual(self.get("/readyz")[0], 200)
+        self.assertEqual(self.get("/api/v1/status")[0], 404)
 
     def test_answers_are_not_cached(self) -> None:
         """The state of now is what is asked for."""
