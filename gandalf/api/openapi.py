@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
@@ -22,6 +22,7 @@ from gandalf.store.state import InvalidState
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
+_SCHEMAS: Final = "#/components/schemas/"
 _PARAMETER = re.compile(r"<(?:(?P<converter>\w+)(?:\([^)]*\))?:)?(?P<name>\w+)>")
 _TEMPLATE = re.compile(r"\{\w+\}")
 _SEGMENT: Final[Schema] = {"type": "string", "minLength": 1}
@@ -63,19 +64,22 @@ class _Path:
 class _Models:
     """The schemas of all that goes in and out. Those of the same name that differ get names that differ."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Collection[Route]) -> None:
         wanted: dict[tuple[int, Mode], Any] = {}
-        for route in routes:
-            for model in (route.operation.body, route.operation.query):
-                if model is not None:
-                    wanted[id(model), "validation"] = model
-            for model in route.operation.answers.values():
-                if model is not None:
-                    wanted[id(model), "serialization"] = model
+        for told in (route.operation for route in routes):
+            wanted |= {(id(model), "validation"): model for model in (told.body, told.query) if model is not None}
+            wanted |= {(id(model), "serialization"): model for model in told.answers.values() if model is not None}
         inputs = [(key, mode, TypeAdapter(model)) for (key, mode), model in wanted.items()]
-        found, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+        found, rest = TypeAdapter.json_schemas(inputs, ref_template=f"{_SCHEMAS}{{model}}")
         self._found = dict(found)
         self.components: Schema = rest.get("$defs", {})
+        # Queries are told field by field.
+        queries = {id(route.operation.query) for route in routes if route.operation.query is not None}
+        self._queries = {query: self._whole(self._found[query, "validation"]) for query in queries}
+
+    def _whole(self, schema: Schema) -> Schema:
+        name = schema.get("$ref", "").removeprefix(_SCHEMAS)
+        return self.components.pop(name) if name else schema
 
     def taken(self, model: Any) -> Schema:
         """The schema of what is let in."""
@@ -85,11 +89,9 @@ class _Models:
         """The schema of what is answered."""
         return self._found[id(model), "serialization"]
 
-    def whole(self, model: Any) -> Schema:
-        """As `taken`, and not only where it stands."""
-        schema = self.taken(model)
-        name = schema.get("$ref", "").removeprefix("#/components/schemas/")
-        return self.components[name] if name else schema
+    def asked(self, model: Any) -> Schema:
+        """The schema of a query, as one object."""
+        return self._queries[id(model)]
 
 
 class _Describer:
@@ -128,7 +130,7 @@ class _Describer:
     def _in_query(self, told: Operation) -> Iterator[Schema]:
         if told.query is None:
             return
-        whole = self._models.whole(told.query)
+        whole = self._models.asked(told.query)
         for name, schema in whole.get("properties", {}).items():
             parameter: Schema = {"name": name, "in": "query", "required": name in whole.get("required", ())}
             schema = _without_null(schema)
@@ -157,7 +159,7 @@ class _Describer:
         answers: Schema = {}
         for trouble in [*troubles, _DEFECT]:
             status, content_type, _ = self._face.error(trouble)
-            content = {content_type: {"schema": {"$ref": "#/components/schemas/Error"}}}
+            content = {content_type: {"schema": {"$ref": f"{_SCHEMAS}Error"}}}
             answer = answers.setdefault(str(status), {"description": "", "content": content})
             answer["description"] = f"{answer['description']} {trouble.title.capitalize()}.".lstrip()
         return dict(sorted(answers.items()))
@@ -210,7 +212,7 @@ def _possible(told: Operation) -> set[type[Exception]]:
     possible |= {NotSignedIn, Forbidden, NotReady, DatabaseUnavailable, DatabaseTimeout}
     if told.method != "GET":
         possible |= {NotFound, Conflict, InvalidState}
-    if told.headers:
+    if "If-Match" in told.headers:
         possible.add(PreconditionFailed)
     return possible
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 
 from gandalf.api.operation import Access, Call, Operation, Reply, Route
 from gandalf.api.resources import Resources
@@ -173,4 +173,4 @@ class UpstreamRows:
 @functools.cache
 def _list_of(model: Model) -> Any:
     """A list of what is answered of `model`."""
-    return RootModel[list[answer_of(model)]]  # type: ignore[misc]
+    return list[answer_of(model)]  # type: ignore[misc]
