@@ -8,7 +8,6 @@ from typing import Final
 
 from twisted.web import http
 from twisted.web.iweb import IRequest
-from werkzeug.datastructures import Range
 from werkzeug.http import is_resource_modified, parse_range_header, quote_etag
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -30,7 +29,8 @@ _SIGNATURES: Final = (
 # What no text has, but ESC, which coloured logs have.
 _NO_TEXT: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r\f\x1b")
 
-_CONDITIONS: Final = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range")
+# Werkzeug would answer 304 to an If-Match that does not hold.
+_CONDITIONS: Final = ("If-None-Match", "If-Modified-Since", "If-Range", "Range")
 
 
 def sniffed(content: bytes) -> str:
@@ -70,35 +70,40 @@ def answer(request: IRequest, content: bytes, modified: datetime) -> bytes:
     wanted = _range(environ, etag, modified)
     if wanted is None:
         return content
-    part = wanted.range_for_length(len(content))
-    if part is None:
+    start, end = wanted
+    start = max(start + len(content), 0) if start < 0 else start
+    if start >= len(content):
         request.setResponseCode(http.REQUESTED_RANGE_NOT_SATISFIABLE)
         request.setHeader(b"content-range", b"bytes */%d" % len(content))
         return b""
-    start, end = part
+    part = content[start:end]
     request.setResponseCode(http.PARTIAL_CONTENT)
-    request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, end - 1, len(content)))
-    return content[start:end]
+    request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, start + len(part) - 1, len(content)))
+    return part
 
 
 def _environ(request: IRequest) -> dict[str, str]:
     """The conditions of a request, as werkzeug reads them."""
     environ = {"REQUEST_METHOD": request.method.decode("latin-1")}
     for name in _CONDITIONS:
-        value = request.getHeader(name)
+        value = request.getHeader(name.encode())
         if value is not None:
-            environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = value.decode("latin-1")
     return environ
 
 
-def _range(environ: dict[str, str], etag: str, modified: datetime) -> Range | None:
-    """The one range that is asked for; None when all of it is to be sent.
+def _range(environ: dict[str, str], etag: str, modified: datetime) -> tuple[int, int | None] | None:
+    """Start and end of the one range that is asked for; None when all of it is to be sent.
 
     Which is so when the range cannot be understood, when there are several, or when the client has another version.
+    A start below 0 counts from the end.
     """
     if environ["REQUEST_METHOD"] != "GET":
         return None
     if "HTTP_IF_RANGE" in environ and is_resource_modified(environ, etag, None, modified, ignore_if_range=False):
         return None
     wanted = parse_range_header(environ.get("HTTP_RANGE"))
-    return wanted if wanted is not None and wanted.units == "bytes" and len(wanted.ranges) == 1 else None
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+        return None
+    start, end = wanted.ranges[0]
+    return start, end

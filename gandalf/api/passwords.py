@@ -10,7 +10,7 @@ import re
 import attrs
 import bcrypt
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import VerificationError
 
 MAX_LENGTH = 1024
 """Characters of a password."""
@@ -94,7 +94,7 @@ def burn(password: str) -> None:
 def _fits_argon2(password: str, stored: str) -> bool:
     try:
         return _ARGON2.verify(stored, password)
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, ValueError):  # wrong; or no hash
         return False
 
 
