@@ -13,9 +13,19 @@ from pydantic import TypeAdapter
 import gandalf
 from gandalf.api.bodies import BodyTooLong
 from gandalf.api.edge import Face
-from gandalf.api.errors import TABLE, BadRequest, NotReady, NotSignedIn, PreconditionFailed, Trouble
+from gandalf.api.errors import (
+    DELIVERY,
+    REFUSED,
+    TABLE,
+    BadRequest,
+    NotReady,
+    NotSignedIn,
+    PreconditionFailed,
+    Trouble,
+)
 from gandalf.api.operation import JSON, Access, Operation, Route
 from gandalf.api.policy import Forbidden, Level
+from gandalf.routing.failures import RoutingFailure
 from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable, NotFound
 from gandalf.store.state import InvalidState
 
@@ -155,13 +165,17 @@ class _Describer:
         """The errors that an operation announces, and those that follow from what it is."""
         possible = _possible(told)
         troubles = [Trouble(status, title, "") for kind, status, title in TABLE if kind in possible]
+        if RoutingFailure in possible:
+            troubles += [Trouble(status, title, "") for status, title in (*DELIVERY.values(), REFUSED)]
         troubles += [Trouble(status, HTTPStatus(status).phrase, "") for status in told.answers if status >= 400]
         answers: Schema = {}
         for trouble in [*troubles, _DEFECT]:
             status, content_type, _ = self._face.error(trouble)
             content = {content_type: {"schema": {"$ref": f"{_SCHEMAS}Error"}}}
             answer = answers.setdefault(str(status), {"description": "", "content": content})
-            answer["description"] = f"{answer['description']} {trouble.title.capitalize()}.".lstrip()
+            title = f"{trouble.title.capitalize()}."
+            if title not in answer["description"]:
+                answer["description"] = f"{answer['description']} {title}".lstrip()
         return dict(sorted(answers.items()))
 
 
@@ -199,7 +213,7 @@ def described(title: str, base: str, routes: Collection[Route], face: Face) -> S
 
 def _possible(told: Operation) -> set[type[Exception]]:
     """The errors that follow from what an operation is, from who may use it and from what it takes."""
-    possible: set[type[Exception]] = set()
+    possible = set(told.errors)
     takes_body = told.body is not None or bool(told.upload)
     if takes_body:
         possible.add(BodyTooLong)

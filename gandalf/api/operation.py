@@ -6,7 +6,7 @@ API (OpenAPI) is made from the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -33,10 +33,11 @@ class Access(Enum):
 @attrs.frozen
 class Operation:
     """One operation. `path` is a Werkzeug rule; `body` and `query` validate what comes in; `answers` tells the model
-    of what goes out by status (None: nothing worth describing, or an error that does not follow from the rest).
+    of what goes out by status (None: nothing worth describing, or an error).
 
     For the description alone: `media` is the content type of these answers, `upload` the name of the part of a
-    multipart form in which a file is sent, and `headers` what request headers mean.
+    multipart form in which a file is sent, `headers` what request headers mean, and `errors` those that do not
+    follow from the rest.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Operation:
     media: str = JSON
     upload: str = ""
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    errors: Collection[type[Exception]] = ()
 
 
 @attrs.frozen
