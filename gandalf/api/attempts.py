@@ -128,8 +128,8 @@ class Attempts:
         self._accounts.forget(_name(account))
 
     def _end_turn(self, name: str, turn: DeferredLock) -> None:
-        turn.release()
-        if not turn.locked:
+        turn.release()  # the next one runs within this, and may have been the last
+        if not turn.locked and self._turns.get(name) is turn:
             del self._turns[name]
 
 
