@@ -25,7 +25,6 @@ from gandalf.api.errors import (
 )
 from gandalf.api.operation import JSON, Access, Operation, Route
 from gandalf.api.policy import Forbidden, Level
-from gandalf.routing.failures import RoutingFailure
 from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable, NotFound
 from gandalf.store.state import InvalidState
 
@@ -165,8 +164,6 @@ class _Describer:
         """The errors that an operation announces, and those that follow from what it is."""
         possible = _possible(told)
         troubles = [Trouble(status, title, "") for kind, status, title in TABLE if kind in possible]
-        if RoutingFailure in possible:
-            troubles += [Trouble(status, title, "") for status, title in (*DELIVERY.values(), REFUSED)]
         troubles += [Trouble(status, HTTPStatus(status).phrase, "") for status in told.answers if status >= 400]
         answers: Schema = {}
         for trouble in [*troubles, _DEFECT]:
