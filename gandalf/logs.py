@@ -14,7 +14,7 @@ top service, which brings the observer along, with the program's services inside
 
     output = LogOutput.for_stdout(config.log.level, config.log.format)
     program = LoggedService(output)
-    AggregatorService(..., set_log_level=output.set_level).setServiceParent(program)
+    ProgramService(...).setServiceParent(program)
     return program
 
 What is logged before that, in `makeService`, is kept by twisted.logger and written first. The component

@@ -13,7 +13,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gandalf.aggregator.commands import Commands
+from gandalf.aggregator.control import Control, LogLevel
 from gandalf.aggregator.database import TenantDatabase
+from gandalf.aggregator.events import Events
+from gandalf.aggregator.local import LocalOrigin
+from gandalf.aggregator.replay import Replays
 from gandalf.aggregator.requests import (
     ClusterRequests,
     RequestFailed,
@@ -65,6 +70,8 @@ class AggregatorService:
     :param random: as ``os.urandom``.
     :param jitter: a random number from 0 to 1.
     :param failed: called when the instance cannot go on while it runs: the cluster refuses its secret.
+    :param drain_requested: asks the program to end in good order, as ``SIGTERM`` does; again: nothing more.
+    :param log_level: where the level of the log is changed.
     """
 
     log = Logger()
@@ -83,6 +90,8 @@ class AggregatorService:
         random: Callable[[int], bytes],
         jitter: Callable[[], float],
         failed: Callable[[Exception], None],
+        drain_requested: Callable[[], None],
+        log_level: LogLevel,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -116,9 +125,17 @@ class AggregatorService:
             max_timeout=self._max_timeout,
             duplicate_window=limits.duplicate_window,
             database=self._database_named,
+            logical_name=own.logical_name,
         )
         self.diallers = Diallers(self.shoset, connect, jitter=jitter)
         self.database = database
+        self._origin = LocalOrigin(own.logical_name, own.tenant, limits.max_frame)
+        self.commands = Commands(
+            self.router, self._origin, self.shoset.frame, clock=clock, now=now, max_timeout=self._max_timeout
+        )
+        self.events = Events(self.router, self._origin, self.shoset.frame, now=now)
+        self.replays = Replays(self.events, lambda: database.current, clock)
+        self.control = Control(config, log_level, drain_requested)
         self.startup = Startup(self, clock, fatal=(BindFailed, SecretRefused), jitter=jitter)
         self._requests = ClusterRequests(
             self.router.own,
@@ -158,6 +175,7 @@ class AggregatorService:
         shoset, router = self.shoset, self.router
         pending, unsettled = router.pending, router.unsettled
         shoset.draining = True
+        self._origin.dismiss("DRAINING", "this instance stops; use its brothers")
         with shoset.batch:
             for link in self._connectors():
                 link.say_bye("DRAINING", "this instance stops; use its brothers")
@@ -179,6 +197,9 @@ class AggregatorService:
 
     async def stop(self) -> None:
         """Let go of everything."""
+        self._origin.dismiss("DRAINING", "this instance stops")
+        self.commands.stop()
+        self.events.stop()
         self.diallers.stop()
         if self._heartbeat.running:
             self._heartbeat.stop()

@@ -41,7 +41,8 @@ def makeService(options: Options) -> IService:
         credentials = credentials_of(config.tls)
     except (ConfigurationError, TLSError) as error:
         raise SystemExit(str(error)) from None
-    top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
+    output = LogOutput.for_stdout(config.log.level, config.log.format)
+    top = LoggedService(output)
     runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
     runner.program = AggregatorService(
         config,
@@ -59,6 +60,8 @@ def makeService(options: Options) -> IService:
         random=os.urandom,
         jitter=random.random,
         failed=runner.fail,
+        drain_requested=runner.drain,
+        log_level=output,
     )
     runner.setServiceParent(top)  # type: ignore[no-untyped-call]
     return top

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from twisted.trial.unittest import TestCase
 from gandalf.aggregator.service import AggregatorService
 from gandalf.config import Address, AggregatorConfig, checked
 from gandalf.connector import Account, Connector, Program, Runtime, connect
+from gandalf.logs import LogOutput
 from gandalf.network import dials, listen
 from gandalf.routing.charge import Charge
 from gandalf.routing.duplicates import DuplicateWindow
@@ -188,6 +190,8 @@ class Instance:
             random=os.urandom,
             jitter=random.random,
             failed=lambda error: None,
+            drain_requested=lambda: None,
+            log_level=LogOutput(sys.stderr, "info", "text"),
         )
         self.running = False
 
