@@ -14,8 +14,6 @@ import gandalf
 from gandalf.api.bodies import BodyTooLong
 from gandalf.api.edge import Face
 from gandalf.api.errors import (
-    DELIVERY,
-    REFUSED,
     TABLE,
     BadRequest,
     NotReady,
