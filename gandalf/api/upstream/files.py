@@ -9,8 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from gandalf.api import downloads
-from gandalf.api.bodies import BadBody, BodyTooLong, is_multipart, multipart_file
-from gandalf.api.errors import BadRequest, TooLarge
+from gandalf.api.bodies import BodyTooLong, NoFile, is_multipart, multipart_file
 from gandalf.api.guard import Guard
 from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.policy import Forbidden
@@ -60,19 +59,14 @@ class UpstreamFiles:
         return downloads.answer(call.request, file.content, file.updated_at)
 
     def _content(self, call: Call) -> bytes:
-        if not is_multipart(call.request):
+        if is_multipart(call.request):
+            content = multipart_file(call.request, "file").content
+        else:
             body = call.request.content
             body.seek(0)
-            content: bytes = body.read()
+            content = body.read()
             if not content:
-                raise BadRequest("Error retrieving the file: there is no part `file`, and the body is empty")
-        else:
-            try:
-                content = multipart_file(call.request, "file").content
-            except BodyTooLong as error:
-                raise TooLarge(str(error)) from None
-            except BadBody as error:
-                raise BadRequest(f"Error retrieving the file: {error}") from None
+                raise NoFile("Error retrieving the file: there is no part `file`, and the body is empty")
         if len(content) > MAX_FILE:
-            raise TooLarge(f"the file has {len(content)} bytes; at most {MAX_FILE} are allowed")
+            raise BodyTooLong(f"the file has {len(content)} bytes; at most {MAX_FILE} are allowed")
         return content

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, RootModel, StringConstraints
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from gandalf.api.bodies import BadBody, BodyTooLong, multipart_file
-from gandalf.api.errors import BadRequest, TooLarge
+from gandalf.api.bodies import multipart_file
+from gandalf.api.errors import BadRequest
 from gandalf.api.guard import Guard
 from gandalf.api.installation import Installation
 from gandalf.api.operation import Access, Call, Reply, operation
@@ -142,13 +142,7 @@ class UpstreamTenants:
             raise BadRequest(f"the type is {type[:80]!r}; allowed: {', '.join(TYPES)}")
         if tenant != self._own:
             await self._guard.run("is there such a tenant", call.user, _tenant_txn(tenant))
-        try:
-            file = multipart_file(call.request, "myFile")
-        except BodyTooLong as error:
-            raise TooLarge(str(error)) from None
-        except BadBody as error:
-            raise BadRequest(str(error)) from None
-        await self._installation.upload(tenant, type, file.content)
+        await self._installation.upload(tenant, type, multipart_file(call.request, "myFile").content)
         return Reply({"result": "Successfully Uploaded File"})
 
 

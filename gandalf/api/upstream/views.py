@@ -107,14 +107,20 @@ def body_of(model: Model) -> type[Body]:
     for member in model.members:
         if isinstance(member, declared.Field):
             default = _DEFAULTS.get(member.type)
-            fields[member.column] = (_TYPES[member.type], Field(default=default, alias=member.key))
+            fields[_own(member)] = (_TYPES[member.type], Field(default=default, alias=member.key))
         elif isinstance(member, Password):
             fields["password"] = (Text, Field(default="", alias=member.key))
         elif isinstance(member, Nested):
             fields[_nested(member)] = (NestedBody | None, Field(default=None, alias=member.key))
         else:
-            fields[member.key] = (list[dict[str, Any]] | None, Field(default=None, alias=member.key))
+            many = Field(default=None, alias=member.key)
+            fields[f"many_{member.key.lower()}"] = (list[dict[str, Any]] | None, many)
     return create_model(f"{model.name}Request", __base__=Body, **fields)
+
+
+def _own(field: declared.Field) -> str:
+    # Not the column's name itself: a model of pydantic has attributes of its own, such as `schema`.
+    return f"own_{field.column}"
 
 
 def _nested(member: Nested) -> str:
@@ -124,7 +130,7 @@ def _nested(member: Nested) -> str:
 def values_of(model: Model, body: Body) -> dict[str, Value]:
     """The columns that `body` gives, all of them; passwords aside. A nested object's id counts where the field
     beside it is unset. Times that are unset are left out."""
-    values: dict[str, Value] = {field.column: _unset_zero(getattr(body, field.column)) for field in model.fields}
+    values: dict[str, Value] = {field.column: _unset_zero(getattr(body, _own(field))) for field in model.fields}
     for member in model.members:
         if isinstance(member, Nested) and values[member.via] is None:
             nested = getattr(body, _nested(member))
