@@ -42,10 +42,10 @@ class Authority:
         aggregator_only(request)
         if request.tenant not in self._administrators:
             named = ", ".join(map(repr, self._administrators))
-            who = f"one of {named} may" if named else "nobody may"
+            who = f"one of the administrators may: {named}" if named else "nobody may: there are no administrators"
             raise RequestFailed(
                 NOT_AUTHORISED,
-                f"an aggregator of the tenant {request.tenant!r} may not {what}; {who} (administrators of the cluster)",
+                f"an aggregator of the tenant {request.tenant!r} may not {what}; {who}",
             )
 
     async def tenant(self, request: Request) -> str:

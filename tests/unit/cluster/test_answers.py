@@ -333,7 +333,7 @@ class DatabasesTest(AnswersCase):
         self.ask("CREATE_DATABASE", {}, "new")
         code, message = self.refusal()
         self.assertEqual(code, "NOT_AUTHORISED")
-        self.assertIn("'tenant1' may not create tenants; one of 'gandalf', 'ops' may", message)
+        self.assertIn("'tenant1' may not create tenants; one of the administrators may: 'gandalf', 'ops'", message)
         self.link.tenant = "gandalf"
         self.ask("CREATE_DATABASE", {})
         self.assertEqual(self.failure(), "INVALID")

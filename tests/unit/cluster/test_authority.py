@@ -68,7 +68,7 @@ class AuthorityTest(SynchronousTestCase):
                     self.request("t1", tenant=named),
                     "NOT_AUTHORISED",
                     f"'t1' may not act for the tenant {named!r}",
-                    "one of 'gandalf', 'ops' may",
+                    "one of the administrators may: 'gandalf', 'ops'",
                     many=many,
                 )
         self.assertEqual(self.looked_up, [])
