@@ -129,7 +129,7 @@ class CommandsAPI:
         "/commands",
         Access.WRITER,
         "Send a command.",
-        tag="Commands",
+        tag="commands",
         body=CommandBody,
         answers={200: LifeView, 202: LifeView},
         errors=(RoutingFailure,),
@@ -174,7 +174,7 @@ class CommandsAPI:
         "/commands",
         Access.READER,
         "List the latest commands.",
-        tag="Commands",
+        tag="commands",
         query=CommandsQuery,
         answers={200: LifePage},
     )
@@ -187,7 +187,7 @@ class CommandsAPI:
         "/commands/<uuid>",
         Access.READER,
         "See a command.",
-        tag="Commands",
+        tag="commands",
         answers={200: RecordedLifeView},
         errors=(BadRequest,),
     )

@@ -52,22 +52,50 @@ class Operations:
         self._observed = observed
         self._control = control
 
-    @operation("GET", "/status", Access.READER, "See the state of this instance.", answers={200: dict[str, Any]})
+    @operation(
+        "GET",
+        "/status",
+        Access.READER,
+        "See the state of this instance.",
+        answers={200: dict[str, Any]},
+        tag="operations",
+    )
     async def status(self, call: Call) -> Reply:
         """Start-up steps, links to the cluster, brothers, counters, versions, latest errors."""
         return Reply(self._observed.status())
 
-    @operation("GET", "/connections", Access.READER, "List the connections.", answers={200: list[dict[str, Any]]})
+    @operation(
+        "GET",
+        "/connections",
+        Access.READER,
+        "List the connections.",
+        answers={200: list[dict[str, Any]]},
+        tag="operations",
+    )
     async def connections(self, call: Call) -> Reply:
         """Every link, with its session, counters and buffers."""
         return Reply(self._observed.connections())
 
-    @operation("GET", "/connections/<session>", Access.READER, "See a connection.", answers={200: dict[str, Any]})
+    @operation(
+        "GET",
+        "/connections/<session>",
+        Access.READER,
+        "See a connection.",
+        answers={200: dict[str, Any]},
+        tag="operations",
+    )
     async def connection(self, call: Call, session: str) -> Reply:
         """The one of a session."""
         return Reply(self._observed.connection(session))
 
-    @operation("DELETE", "/connections/<session>", Access.ADMINISTRATOR, "End a connection.", answers={204: None})
+    @operation(
+        "DELETE",
+        "/connections/<session>",
+        Access.ADMINISTRATOR,
+        "End a connection.",
+        answers={204: None},
+        tag="operations",
+    )
     async def disconnect(self, call: Call, session: str) -> Reply:
         """Its peer may come again."""
         if not self._observed.disconnect(session):
@@ -81,6 +109,7 @@ class Operations:
         "List what awaits an answer.",
         query=PendingQuery,
         answers={200: list[dict[str, Any]]},
+        tag="operations",
     )
     async def pending(self, call: Call) -> Reply:
         """Commands and requests on their way through this instance."""
@@ -93,6 +122,7 @@ class Operations:
         "List the latest error events.",
         query=ErrorsQuery,
         answers={200: list[dict[str, Any]]},
+        tag="operations",
     )
     async def errors(self, call: Call) -> Reply:
         """Newest first, with their reasons."""
@@ -105,6 +135,7 @@ class Operations:
         "End this instance in good order.",
         body=DrainBody,
         answers={202: DrainBody},
+        tag="operations",
     )
     async def drain(self, call: Call) -> Reply:
         """As SIGTERM does."""
@@ -114,13 +145,21 @@ class Operations:
         self._control.drain()
         return Reply({"instance": own}, 202)
 
-    @operation("GET", "/log-level", Access.ADMINISTRATOR, "See what is logged.", answers={200: LogLevel})
+    @operation(
+        "GET", "/log-level", Access.ADMINISTRATOR, "See what is logged.", answers={200: LogLevel}, tag="operations"
+    )
     async def log_level(self, call: Call) -> Reply:
         """The level in force."""
         return Reply({"level": self._control.log_level})
 
     @operation(
-        "PUT", "/log-level", Access.ADMINISTRATOR, "Change what is logged.", body=LogLevel, answers={200: LogLevel}
+        "PUT",
+        "/log-level",
+        Access.ADMINISTRATOR,
+        "Change what is logged.",
+        body=LogLevel,
+        answers={200: LogLevel},
+        tag="operations",
     )
     async def set_log_level(self, call: Call) -> Reply:
         """Until the instance ends."""
@@ -130,7 +169,14 @@ class Operations:
             raise BadRequest(f"level: {error}") from None
         return Reply({"level": self._control.log_level})
 
-    @operation("GET", "/config", Access.ADMINISTRATOR, "See the configuration.", answers={200: dict[str, Any]})
+    @operation(
+        "GET",
+        "/config",
+        Access.ADMINISTRATOR,
+        "See the configuration.",
+        answers={200: dict[str, Any]},
+        tag="operations",
+    )
     async def config(self, call: Call) -> Reply:
         """What is in force, defaults too; secrets are masked."""
         return Reply(self._control.config())

@@ -94,7 +94,9 @@ class Trace:
     def __init__(self, database: Callable[[], Database]) -> None:
         self._database = database
 
-    @operation("GET", "/trace", Access.READER, "Search the trace.", query=TraceQuery, answers={200: TracePage})
+    @operation(
+        "GET", "/trace", Access.READER, "Search the trace.", query=TraceQuery, answers={200: TracePage}, tag="trace"
+    )
     async def search(self, call: Call) -> Reply:
         """Newest first, in pages."""
         query: TraceQuery = call.query
