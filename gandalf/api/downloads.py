@@ -27,7 +27,7 @@ _SIGNATURES: Final = (
 )
 
 # What no text has, but ESC, which coloured logs have.
-_NO_TEXT: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r\f\x1b")
+_NO_TEXT: Final = frozenset([*range(0x20), 0x7F]) - frozenset(b"\t\n\r\f\x1b")
 
 # Werkzeug would answer 304 to an If-Match that does not hold.
 _CONDITIONS: Final = ("If-None-Match", "If-Modified-Since", "If-Range", "Range")
