@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import yaml
 from pydantic import ValidationError
@@ -71,15 +72,20 @@ class ClusterInstallation:
             self.log.failure("the component of the new tenant {name} was not stored; its aggregator does", name=name)
         return made
 
-    async def create_secret(self) -> dict[str, Any]:
+    async def create_secret(self, component_type: str = "", logical_name: str = "") -> dict[str, Any]:
         """See the interface."""
-        made: dict[str, Any] = await self._ask(CONFIGURATION_DATABASE, "CREATE_SECRET", {})
+        named: dict[str, object] = {"component_type": component_type, "logical_name": logical_name}
+        made: dict[str, Any] = await self._ask(CONFIGURATION_DATABASE, "CREATE_SECRET", named)
         return made
 
     async def secrets(self) -> list[dict[str, Any]]:
         """See the interface."""
         found: list[dict[str, Any]] = await self._ask(CONFIGURATION_DATABASE, "LIST_SECRETS", {})
         return found
+
+    async def revoke_secret(self, id: UUID) -> None:
+        """See the interface."""
+        await self._ask(CONFIGURATION_DATABASE, "REVOKE_SECRET", {"id": str(id)})
 
     async def upload(self, tenant: str, type: str, content: bytes) -> None:
         """See the interface. What the component refers to and the cluster does not know is fetched from the
@@ -167,8 +173,12 @@ _ERRORS: Final[dict[str, type[Exception]]] = {
 
 
 def read_component(type: str, content: bytes) -> LogicalComponentDefinition:
-    """The component that YAML or JSON defines; it is of this `type`, whatever it says. Raises `InvalidDefinition`."""
-    return _read(LogicalComponentDefinition, {**_mapping(content), "type": type})
+    """The component that YAML or JSON defines; of this `type`, whatever it says, unless that is "".
+
+    Raises `InvalidDefinition`.
+    """
+    mapping = _mapping(content)
+    return _read(LogicalComponentDefinition, {**mapping, "type": type} if type else {"type": "connector", **mapping})
 
 
 def read_pivot(wanted: PivotReference, content: bytes) -> PivotDefinition:

@@ -13,10 +13,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gandalf.aggregator import serving
 from gandalf.aggregator.commands import Commands
 from gandalf.aggregator.control import Control, LogLevel
 from gandalf.aggregator.database import TenantDatabase
 from gandalf.aggregator.events import Events
+from gandalf.aggregator.installation import ClusterInstallation, Fetch
 from gandalf.aggregator.local import LocalOrigin
 from gandalf.aggregator.replay import Replays
 from gandalf.aggregator.requests import (
@@ -29,7 +31,11 @@ from gandalf.aggregator.requests import (
 )
 from gandalf.aggregator.startup import Startup
 from gandalf.aggregator.status import AggregatorStatus
-from gandalf.api.operations import OperationsAPI
+from gandalf.api.accounts import Accounts
+from gandalf.api.attempts import Attempts
+from gandalf.api.errors import NotReady
+from gandalf.api.guard import Guard
+from gandalf.api.resources import Resources
 from gandalf.api.site import SilentSite
 from gandalf.config import AggregatorConfig
 from gandalf.network import BindFailed, CertificateNames, Listen, limits_of
@@ -45,6 +51,7 @@ from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.session import Kept
 from gandalf.shoset.settings import Identity
+from gandalf.store.database import Database
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
 from gandalf.wire.kinds import HEARTBEAT
@@ -69,6 +76,8 @@ class AggregatorService:
     :param now: seconds since the epoch.
     :param random: as ``os.urandom``.
     :param jitter: a random number from 0 to 1.
+    :param in_thread: calls a function that takes its time away from the reactor.
+    :param fetch: gets a file over HTTP.
     :param failed: called when the instance cannot go on while it runs: the cluster refuses its secret.
     :param drain_requested: asks the program to end in good order, as ``SIGTERM`` does; again: nothing more.
     :param log_level: where the level of the log is changed.
@@ -92,6 +101,8 @@ class AggregatorService:
         failed: Callable[[Exception], None],
         drain_requested: Callable[[], None],
         log_level: LogLevel,
+        in_thread: Callable[..., Deferred[Any]],
+        fetch: Fetch,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -146,7 +157,36 @@ class AggregatorService:
         self._heartbeat = LoopingCall(self._send_heartbeat)
         self._heartbeat.clock = clock
         self.observed = AggregatorStatus(self.shoset, self.router, self.startup, self.diallers)
-        self._api = OperationsAPI(self.observed)
+        self._api = serving.root(self._tenancy(in_thread, fetch, now), self._running(), self._require_ready)
+
+    def _tenancy(
+        self, in_thread: Callable[..., Deferred[Any]], fetch: Fetch, now: Callable[[], float]
+    ) -> serving.Tenancy:
+        own, api = self.config.aggregator, self.config.api
+        guard = Guard(self._current_database, own.tenant, api.writers, now)
+        accounts = Accounts(guard, self._current_database, Attempts(self.clock), in_thread)
+        resources = Resources(guard, two_administrators=api.two_administrators)
+        installation = ClusterInstallation(self._requests, own.logical_name, fetch, in_thread)
+        return serving.Tenancy(own.tenant, guard, accounts, resources, installation)
+
+    def _running(self) -> serving.Running:
+        return serving.Running(
+            self.observed,
+            self.control,
+            self.commands,
+            self.events,
+            self.replays,
+            self._current_database,
+            self.clock,
+        )
+
+    def _current_database(self) -> Database:
+        return self.database.current
+
+    def _require_ready(self) -> None:
+        """The API answers when the start-up is done, and until the end."""
+        if not self.startup.ready:
+            raise NotReady(f"this aggregator is starting: {self.startup.current}")
 
     # Start and end.
 
@@ -219,7 +259,7 @@ class AggregatorService:
         """Listen, link to every cluster address; done when one link is up."""
         if not self._ports:
             own, api = self.config.aggregator, self.config.api
-            site = SilentSite(self._api.resource(), reactor=self.clock)
+            site = SilentSite(self._api, reactor=self.clock)
             self._ports.append(await self._listen_http(api.listen, site, "api.listen"))
             self._ports.append(await self._listen(own.listen, self.shoset, "aggregator.listen"))
             self.diallers.start(str(address) for address in own.cluster)

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -26,9 +27,13 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration, and wire the service."""
-    from twisted.internet import reactor
+    from treq.client import HTTPClient
+    from twisted.internet import reactor as global_reactor
+    from twisted.internet.threads import deferToThreadPool
+    from twisted.web.client import Agent
 
     from gandalf.aggregator.database import TenantDatabase
+    from gandalf.aggregator.fetching import fetch
     from gandalf.aggregator.requests import SecretRefused
     from gandalf.aggregator.service import AggregatorService
     from gandalf.logs import LoggedService, LogOutput
@@ -36,6 +41,7 @@ def makeService(options: Options) -> IService:
     from gandalf.service import ProgramService, settle_memory
     from gandalf.shoset.tls import TLSError
 
+    reactor: Any = global_reactor
     try:
         config = load(AggregatorConfig, Path(options["config"]), os.environ)
         credentials = credentials_of(config.tls)
@@ -62,6 +68,10 @@ def makeService(options: Options) -> IService:
         failed=runner.fail,
         drain_requested=runner.drain,
         log_level=output,
+        in_thread=lambda function, *arguments: deferToThreadPool(
+            reactor, reactor.getThreadPool(), function, *arguments
+        ),
+        fetch=lambda url: fetch(HTTPClient(Agent(reactor)), url),
     )
     runner.setServiceParent(top)  # type: ignore[no-untyped-call]
     return top

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import attrs
 from treq.testing import StubTreq
@@ -14,7 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.aggregator.serving import upstream_app
+from gandalf.aggregator.serving import Tenancy, upstream_app
 from gandalf.api.accounts import Accounts
 from gandalf.api.attempts import Attempts
 from gandalf.api.errors import Refused
@@ -45,7 +46,7 @@ class FakeInstallation:
             raise Refused("one of 'gandalf' may")
         return NewTenant(("Administrator1", "Administrator2"), ("one", "two"), "secret")
 
-    async def create_secret(self) -> dict[str, Any]:
+    async def create_secret(self, component_type: str = "", logical_name: str = "") -> dict[str, Any]:
         """Always the same."""
         return {"id": "1", "secret": "4f1c6a52-6d43-4c43-8b53-6b0f5a1c0d11"}
 
@@ -55,6 +56,9 @@ class FakeInstallation:
             {"id": "1", "bind_address": "127.0.0.1:9103", "revoked_at": None},
             {"id": "2", "bind_address": None, "revoked_at": 5},
         ]
+
+    async def revoke_secret(self, id: UUID) -> None:
+        """Nothing."""
 
     async def upload(self, tenant: str, type: str, content: bytes) -> None:
         """Remembered."""
@@ -98,7 +102,8 @@ class UpstreamCase(SynchronousTestCase):
         accounts = Accounts(guard, lambda: self.database, Attempts(Clock()), in_thread)
         resources = Resources(guard, two_administrators=self.two_administrators)
         self.installation = FakeInstallation()
-        app = upstream_app(guard, accounts, resources, self.installation, self.tenant, lambda: None)
+        tenancy = Tenancy(self.tenant, guard, accounts, resources, self.installation)
+        app = upstream_app(tenancy, lambda: None)
         self.client: Any = StubTreq(Root(app, app, app))
         self.token = self.log_in(self.logins.login[0], self.logins.password[0])
 

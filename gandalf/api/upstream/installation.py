@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, RootModel, StringConstraints
 from sqlalchemy import Connection
-from twisted.logger import Logger
 
 from gandalf.api.bodies import multipart_file
 from gandalf.api.errors import BadRequest
 from gandalf.api.guard import Guard
-from gandalf.api.installation import Installation
+from gandalf.api.installation import Installation, create_tenant
 from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.resources import Resources
 from gandalf.api.upstream.views import Body, Text, answer_of, rendered
@@ -62,8 +61,6 @@ class UpstreamTenants:
     :param tenant: the name of the tenant that this aggregator serves.
     """
 
-    log = Logger()
-
     def __init__(self, resources: Resources, guard: Guard, installation: Installation, tenant: str) -> None:
         self._resources = resources
         self._guard = guard
@@ -80,14 +77,8 @@ class UpstreamTenants:
         tag="Tenant",
     )
     async def create(self, call: Call) -> Reply:
-        """The row first, which reserves the name; it goes again when the database cannot be made."""
-        values = call.body.model_dump()
-        row = await self._resources.create(call.user, TENANT, values)
-        try:
-            made = await self._installation.create_tenant(row["name"])
-        except BaseException:
-            await self._resources.delete(call.user, TENANT, row["id"])
-            raise
+        """What is told of the log-ins is told this once."""
+        row, made = await create_tenant(self._resources, self._installation, call.user, call.body.model_dump())
         tenant = rendered(TENANT, row)
         told = {
             **tenant,
