@@ -40,6 +40,7 @@ _CONVERTERS: Final[Mapping[str, Schema]] = {
 """What is told of the values in a path, by their Werkzeug converter; of others, that they are text."""
 
 _DEFECT: Final = Trouble(500, "internal error", "")
+_NO_METHOD: Final = Trouble(405, "method not allowed", "")
 _BEARER: Final = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "What a log-in answers."}
 
 
@@ -166,12 +167,25 @@ class _Describer:
         answers: Schema = {}
         for trouble in [*troubles, _DEFECT]:
             status, content_type, _ = self._face.error(trouble)
-            content = {content_type: {"schema": {"$ref": f"{_SCHEMAS}Error"}}}
-            answer = answers.setdefault(str(status), {"description": "", "content": content})
+            answer = answers.setdefault(str(status), {"description": "", **_error_content(content_type)})
             title = f"{trouble.title.capitalize()}."
             if title not in answer["description"]:
                 answer["description"] = f"{answer['description']} {title}".lstrip()
         return dict(sorted(answers.items()))
+
+    def tell_of_methods(self, item: Schema) -> None:
+        """Where one method takes more kinds of values in the path than the others, these do not exist for the rest."""
+        kinds = {
+            method: [each["schema"] for each in told["parameters"] if each["in"] == "path"]
+            for method, told in item.items()
+        }
+        _, content_type, _ = self._face.error(_NO_METHOD)
+        for method, told in item.items():
+            if any(others != kinds[method] for others in kinds.values()) and not _several(kinds[method]):
+                told["responses"]["405"] = {
+                    "description": "Not with this kind of value.",
+                    **_error_content(content_type),
+                }
 
 
 def described(title: str, base: str, routes: Collection[Route], face: Face) -> Schema:
@@ -192,6 +206,8 @@ def described(title: str, base: str, routes: Collection[Route], face: Face) -> S
         item = paths.setdefault(path.template, {})
         method = told.method.lower()
         item[method] = _joined(item[method], described_operation) if method in item else described_operation
+    for item in paths.values():
+        describer.tell_of_methods(item)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": gandalf.__version__},
@@ -267,6 +283,15 @@ def _joined(one: Schema, other: Schema) -> Schema:
         "parameters": parameters,
         "responses": {**other["responses"], **one["responses"]},
     }
+
+
+def _several(schemas: Collection[Schema]) -> bool:
+    """Whether a value in a path may be of several kinds."""
+    return any("anyOf" in schema for schema in schemas)
+
+
+def _error_content(content_type: str) -> Schema:
+    return {"content": {content_type: {"schema": {"$ref": f"{_SCHEMAS}Error"}}}}
 
 
 def _error_schema(face: Face) -> Schema:

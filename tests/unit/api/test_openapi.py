@@ -92,6 +92,13 @@ class DescriptionTests(SynchronousTestCase):
         self.assertEqual(self.api["paths"]["/dogs/{id}"]["get"]["summary"], "Find a dog; or: see a dog.")
         self.assertIn("504", self.api["paths"]["/dogs/{id}"]["get"]["responses"])
 
+    def test_not_with_a_name(self) -> None:
+        """What only goes by id is told not to exist (405) where reading goes by name too."""
+        item = self.api["paths"]["/dogs/{id}"]
+        self.assertIn("405", item["put"]["responses"])
+        self.assertNotIn("405", item["get"]["responses"])
+        self.assertNotIn("405", self.api["paths"]["/dogs"]["get"]["responses"])
+
     def test_query(self) -> None:
         """Fields of the query's model are parameters; one that may be missing is never null."""
         found = {each["name"]: each for each in self.api["paths"]["/dogs"]["get"]["parameters"]}
@@ -136,7 +143,7 @@ class DescriptionTests(SynchronousTestCase):
         """What can go wrong follows from what an operation takes, and from who may use it."""
         statuses = {
             ("/dogs", "get"): {"200", "400", "401", "403", "500", "503"},
-            ("/dogs/{id}", "put"): {"400", "401", "403", "404", "409", "412", "413", "500", "503"},
+            ("/dogs/{id}", "put"): {"400", "401", "403", "404", "405", "409", "412", "413", "500", "503"},
             ("/logo", "post"): {"204", "400", "413", "500"},
         }
         for (path, method), expected in statuses.items():
