@@ -17,6 +17,7 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from gandalf.aggregator.service import AggregatorService
@@ -33,6 +34,7 @@ from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.session import Kept
 from gandalf.shoset.settings import Identity, Limits
+from gandalf.store.errors import NotFound
 from gandalf.wire import kinds
 from gandalf.wire.body import unpack_body
 from gandalf.wire.control import BrothersBody, LinkBody
@@ -40,6 +42,11 @@ from gandalf.wire.envelope import Frame
 from tests.integration.programs import free_port
 
 reactor: Any = global_reactor
+
+
+async def no_files(url: str) -> bytes:
+    """There is no repository of definitions."""
+    raise NotFound(url)
 
 
 class Member:
@@ -192,6 +199,8 @@ class Instance:
             failed=lambda error: None,
             drain_requested=lambda: None,
             log_level=LogOutput(sys.stderr, "info", "text"),
+            in_thread=deferToThread,
+            fetch=no_files,
         )
         self.running = False
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +18,7 @@ from gandalf.network import BindFailed
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.testing import FakeHost, FakeNetwork, fake_dialler, fake_shoset, unique
+from gandalf.store.errors import NotFound
 from gandalf.wire.body import unpack_body
 from gandalf.wire.envelope import Frame
 
@@ -37,7 +38,7 @@ class FakePort:
 
     def stopListening(self) -> Deferred[None]:
         """Nobody is accepted any more."""
-        del self._network.listeners[self._address]
+        self._network.listeners.pop(self._address, None)
         return succeed(None)
 
     def getHost(self) -> Any:
@@ -177,7 +178,12 @@ class AggregatorCase(SynchronousTestCase):
             failed=self.failed.append,
             drain_requested=self._drain_requested,
             log_level=self.log_level,
+            in_thread=maybeDeferred,
+            fetch=self._fetched,
         )
+
+    async def _fetched(self, url: str) -> bytes:
+        raise NotFound(f"{url}: nothing is fetched in these tests")
 
     def _drain_requested(self) -> None:
         self.drains += 1
