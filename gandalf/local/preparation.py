@@ -123,6 +123,7 @@ def operator_settings(plan: Plan) -> str:
         "aggregators": [str(plan.aggregator)],
         "secret_file": str(own.secret_file.relative_to(places.var)),
         "api": str(plan.api),
+        "credentials_file": str(places.credentials.relative_to(places.var)),
         "database_file": str(places.database.relative_to(places.var)),
     }
     # JSON's texts and lists are TOML's too.

@@ -93,7 +93,7 @@ def _carry_on(plan: Plan, supervisor: Supervisor, say: Say) -> None:
 def summary(plan: Plan) -> str:
     """Addresses, how to log in, and what to try."""
     return f"""
-  API         http://{plan.api}/api/v1/status    open; the tenant's administrators are in var/credentials.json
+  API         http://{plan.api}/api/v1/docs    log in as one of the administrators in var/credentials.json
   aggregator  {plan.aggregator}    of {plan.tenant}; connectors dial this
   cluster     {plan.cluster}
   PostgreSQL  127.0.0.1:{plan.postgres_port}

@@ -6,15 +6,17 @@ import io
 import json
 import urllib.error
 import urllib.request
+from email.message import Message
 from typing import Any
 
 from twisted.internet.task import Clock
 
 from gandalf.local import readiness, waiting
 from gandalf.local.errors import LocalError
+from gandalf.local.places import write_private
 from tests.unit.local.support import LocalCase
 
-STATUS: dict[str, Any] = {"logical_name": "aggregator1", "ready": True, "state": "ready", "startup": []}
+READY: dict[str, Any] = {"ready": True, "state": "ready", "trouble": ""}
 
 
 def link(name: str, **more: object) -> dict[str, object]:
@@ -29,19 +31,31 @@ class Readiness(LocalCase):
         """An API that answers what stands in `self.answers`."""
         super().setUp()
         self.answers: dict[str, object] = {
-            "/api/v1/status": STATUS,
+            "/readyz": READY,
+            "/api/v1/login": {"token": "t"},
             "/api/v1/connections": [link("git1"), link("workflow1")],
         }
         self.asked: list[str] = []
+        write_private(self.places.credentials, json.dumps({"login": ["a", "b"], "password": ["c", "d"]}))
         self.patch(urllib.request, "urlopen", self.urlopen)
 
-    def urlopen(self, url: str, timeout: float) -> io.BytesIO:
+    def urlopen(self, request: urllib.request.Request, timeout: float) -> io.BytesIO:
         """Stands in for urllib's."""
-        self.asked.append(url)
-        answer = self.answers[url.removeprefix("http://127.0.0.1:9203")]
+        self.asked.append(request.full_url)
+        path = request.full_url.removeprefix("http://127.0.0.1:9203")
+        if path == "/api/v1/login":
+            self.assertEqual(json.loads(request.data or b""), {"login": "a", "password": "c"})  # type: ignore[arg-type]
+        elif path != "/readyz":
+            self.assertEqual(request.get_header("Authorization"), "Bearer t")
+        answer = self.answers[path]
         if isinstance(answer, Exception):
             raise answer
         return io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+    def refuse(self, path: str, status: int, body: object) -> None:
+        """Answer with an error."""
+        content = io.BytesIO(json.dumps(body).encode())
+        self.answers[path] = urllib.error.HTTPError(path, status, "", Message(), content)
 
     def missing(self) -> str:
         """What is missing."""
@@ -57,26 +71,23 @@ class Readiness(LocalCase):
     def test_nobody_answers(self) -> None:
         """The address is named."""
         for answer in (urllib.error.URLError("refused"), ConnectionResetError(), b"<html>"):
-            self.answers["/api/v1/status"] = answer
+            self.answers["/readyz"] = answer
             self.assertIn("127.0.0.1:9203", self.missing())
 
     def test_it_starts(self) -> None:
         """The step, and its trouble."""
-        step = {"step": "secret", "trouble": "no answer"}
-        self.answers["/api/v1/status"] = {**STATUS, "ready": False, "state": "starting: secret", "startup": [step]}
+        self.refuse("/readyz", 503, {"ready": False, "state": "starting: secret", "trouble": "secret: no answer"})
         self.assertEqual(self.missing(), "the aggregator is starting: secret (secret: no answer)")
 
     def test_somebody_else(self) -> None:
-        """An aggregator of another name is not ours."""
-        self.answers["/api/v1/status"] = {**STATUS, "logical_name": "other"}
-        self.assertIn("other", self.missing())
+        """An aggregator that does not know our administrators is not ours."""
+        self.refuse("/api/v1/login", 401, {"detail": "Invalid login credentials"})
+        self.assertRegex(self.missing(), "does not let us in.*Invalid login credentials")
 
     def test_connectors_that_are_not_there(self) -> None:
         """They are named; one that is linked but not validated, or no connector, is not there."""
         self.answers["/api/v1/connections"] = [link("git1", validated=False), link("workflow1", type="cl")]
         self.assertEqual(self.missing(), "not linked to the aggregator: git1, workflow1")
-        self.answers["/api/v1/connections"] = urllib.error.URLError("gone")
-        self.assertIn("git1", self.missing())
 
     def test_it_never_gets_ready(self) -> None:
         """After a while the error says what lacks, and where the logs are."""
