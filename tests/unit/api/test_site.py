@@ -38,7 +38,7 @@ class Seen(Resource):
 
     @staticmethod
     def describe(request: Request) -> bytes:
-        uri, path, args = (str(part) for part in (request.uri, request.path, request.args))
+        uri, path, args = (repr(part) for part in (request.uri, request.path, request.args))
         return json.dumps([uri, path, args, repr(request)]).encode()
 
 
