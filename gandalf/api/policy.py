@@ -69,7 +69,8 @@ def allows(principal: Principal, level: Level, domain: UUID | None) -> bool:
         Level.WRITER: principal.writing,
         Level.ADMINISTRATOR: principal.administering,
     }[level]
-    return place in domains
+    # A right on the root is one everywhere, also where there is no domain: whoever has it is told just that.
+    return place in domains or principal.root in domains
 
 
 def require(principal: Principal, level: Level, domain: UUID | None, what: str) -> None:
