@@ -52,9 +52,6 @@ class _Buckets:
         """The bucket is full."""
         self._full_at.pop(key, None)
 
-    def __len__(self) -> int:
-        return len(self._full_at)
-
 
 class Attempts:
     """Limits failed log-ins, per account and per address.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from twisted.web import http
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource, getChildForRequest
-from zope.interface import implementer
+from twisted.web.resource import IResource, Resource, getChildForRequest
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -31,8 +30,7 @@ def allow_origin(request: IRequest) -> None:
         request.setHeader(b"access-control-expose-headers", _listed(EXPOSED_HEADERS))
 
 
-@implementer(IResource)
-class CORS:
+class CORS(Resource):
     """Everything below `root`, for pages of any origin.
 
     A preflight is answered here, before anybody asks who it is. An OPTIONS that is none goes on to `root`, where no
@@ -42,6 +40,7 @@ class CORS:
     isLeaf = True
 
     def __init__(self, root: IResource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self._root = root
 
     def render(self, request: IRequest) -> bytes | int:
@@ -55,14 +54,6 @@ class CORS:
             return b""
         answer: bytes | int = getChildForRequest(self._root, request).render(request)
         return answer
-
-    def getChildWithDefault(self, name: bytes, request: IRequest) -> IResource:
-        """Not called: a leaf has no children of its own."""
-        raise NotImplementedError
-
-    def putChild(self, path: bytes, child: IResource) -> None:
-        """Not called: a leaf has no children of its own."""
-        raise NotImplementedError
 
 
 def _is_preflight(request: IRequest) -> bool:
