@@ -517,7 +517,7 @@ class LoggingIn(V1Case):
 
     def test_wrong_bodies(self) -> None:
         """One of the two names and the password have to be there."""
-        for body in (
+        bodies: list[Any] = [
             {"password": "x"},
             {"email": "u"},
             {"email": "u", "login": "u", "password": "x"},
@@ -525,7 +525,8 @@ class LoggingIn(V1Case):
             {"email": "u", "password": 1},
             {"email": "u\0", "password": "x"},
             [],
-        ):
+        ]
+        for body in bodies:
             self.assertEqual(self.ask("POST", "/login", body, token="").status, 400, body)
 
     def test_guessing(self) -> None:
