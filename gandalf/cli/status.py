@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandalf.cli.errors import FAILED
+from gandalf.cli.errors import FAILED, REFUSED, USAGE, CommandEnd
 
+if TYPE_CHECKING:
+    from gandalf.rest import RestClient
+
+_NOT_SERVING = 503
 _TYPES = {"cl": "cluster", "a": "aggregator", "c": "connector"}
 
 
@@ -17,21 +22,69 @@ _TYPES = {"cl": "cluster", "a": "aggregator", "c": "connector"}
 @click.option("--json", "as_json", is_flag=True, help="All there is, as one JSON object.")
 @click.pass_obj
 def command(named: str | None, as_json: bool) -> None:
-    """Show an aggregator instance: its start-up steps, its connections, and its latest errors.
+    """Show an aggregator instance: its start-up steps, its connections, and its latest errors. While nobody can log
+    in, because it starts, only the steps.
 
     Exit status: 0 it is ready, 1 it is not, 3 it does not answer.
     """
-    from gandalf.cli.http import get
     from gandalf.cli.settings import settings
 
-    api = str(settings(named).operator.api)
-    status, connections = get(api, "/api/v1/status"), get(api, "/api/v1/connections")
+    own = settings(named).operator
+    shown = _looked_at(str(own.api), own.credentials_file)
     if as_json:
-        click.echo(json.dumps({"status": status, "connections": connections}, indent=2))
+        click.echo(json.dumps(shown, indent=2))
+    elif "status" in shown:
+        _show(shown["status"], shown["connections"])
     else:
-        _show(status, connections)
-    if not status["ready"]:
+        _show_readiness(shown["readiness"], own.credentials_file)
+    if not (shown.get("status") or shown["readiness"])["ready"]:
         raise SystemExit(FAILED)
+
+
+def _looked_at(api: str, credentials: Path | None) -> dict[str, Any]:
+    """Status and connections, or what anybody may see when nobody can log in. Raises `CommandEnd`."""
+    from gandalf.rest import RestClient, RestError, log_in_of
+
+    client = RestClient(api)
+    try:
+        if credentials is not None:
+            client.login, client.password = log_in_of(credentials)
+            try:
+                return {key: client.get(f"/api/v1/{key}") for key in ("status", "connections")}
+            except RestError as error:
+                if error.status != _NOT_SERVING:
+                    raise
+        return {"readiness": _readiness(client)}
+    except (OSError, ValueError) as error:
+        raise CommandEnd(f"no log-in in the credentials_file {credentials}: {error}", USAGE) from None
+    except RestError as error:
+        hint = "" if error.status else "; is the aggregator running (`make run`)?"
+        raise CommandEnd(f"no answer from {error}{hint}", REFUSED) from None
+
+
+def _readiness(client: RestClient) -> Mapping[str, Any]:
+    from gandalf.rest import RestError
+
+    try:
+        found: Mapping[str, Any] = client.get("/readyz", open=True)
+    except RestError as error:
+        if error.status != _NOT_SERVING or not isinstance(error.body, dict):
+            raise
+        found = error.body
+    return found
+
+
+def _show_readiness(readiness: Mapping[str, Any], credentials: Path | None) -> None:
+    from gandalf.cli.output import table
+
+    colour = "green" if readiness["ready"] else "yellow"
+    click.echo(f"the aggregator: {click.style(readiness['state'], fg=colour, bold=True)}\n")
+    table(
+        ("start-up", "state", "attempts", "trouble"),
+        (tuple(step[key] for key in ("step", "state", "attempts", "trouble")) for step in readiness["startup"]),
+    )
+    if credentials is None:
+        click.echo("\nmore is shown to those who log in: set credentials_file in the settings")
 
 
 def _show(status: Mapping[str, Any], connections: list[Mapping[str, Any]]) -> None:

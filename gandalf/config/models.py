@@ -26,6 +26,7 @@ from gandalf.config.types import (
     Name,
     Names,
     OptionalAddress,
+    OptionalFile,
     OptionalLinkAddress,
     PlainAddress,
     PythonAttribute,
@@ -263,6 +264,7 @@ class Operator(_SecretBearing):
     tenant: Name
     aggregators: LinkAddresses
     api: PlainAddress = Field(default="127.0.0.1:9203", validate_default=True)
+    credentials_file: OptionalFile = Field(default="", validate_default=True)
     database_file: SecretFile = Field(default="", validate_default=True)
 
 

@@ -119,6 +119,10 @@ def _file_or_directory(value: object, info: ValidationInfo) -> Path:
     return _path(value, info, lambda path: path.is_file() or path.is_dir())
 
 
+def _optional_file(value: object, info: ValidationInfo) -> Path | None:
+    return None if value == "" else _file(value, info)
+
+
 def _secret_file(value: object, info: ValidationInfo) -> Path | None:
     if value == "":
         return None
@@ -202,6 +206,9 @@ LinkAddresses = Annotated[
     allowed(f"a list of at least one address, none twice: {_LINK}"),
 ]
 File = Annotated[Path, BeforeValidator(_file), allowed(f"the path of a readable file, {_RELATIVE}")]
+OptionalFile = Annotated[
+    Path | None, BeforeValidator(_optional_file), allowed(f'the path of a readable file, {_RELATIVE}; or ""')
+]
 Definitions = Annotated[
     tuple[Annotated[Path, BeforeValidator(_file_or_directory)], ...],
     BeforeValidator(items),

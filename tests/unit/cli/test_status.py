@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from tests.unit.cli.support import CommandCase
+from tests.unit.cli.support import SETTINGS, CommandCase
 
 STATUS: dict[str, Any] = {
     "logical_name": "aggregator1",
@@ -37,23 +37,98 @@ LINK: dict[str, Any] = {
     "frames_out": 2,
     "unacknowledged": 3,
 }
+READY: dict[str, Any] = {"ready": True, "state": "ready", "trouble": "", "startup": []}
+STARTING: dict[str, Any] = {
+    "ready": False,
+    "state": "starting: secret",
+    "trouble": "secret: no answer",
+    "startup": [{"step": "secret", "state": "running", "attempts": 2, "trouble": "no answer"}],
+}
+
+
+def refusal(status: int, body: object) -> urllib.error.HTTPError:
+    """An answer that urllib takes for an error."""
+    content = io.BytesIO(json.dumps(body).encode())
+    return urllib.error.HTTPError("http://x", status, "no", {}, content)  # type: ignore[arg-type]
 
 
 class Status(CommandCase):
     """`gandalf status`"""
 
     def setUp(self) -> None:
-        """An API that answers what stands in `self.answers`."""
+        """An API that answers what stands in `self.answers` to whoever has logged in."""
         super().setUp()
-        self.answers: dict[str, Any] = {"status": STATUS, "connections": [LINK]}
+        self.answers: dict[str, Any] = {
+            "/readyz": READY,
+            "/api/v1/login": {"token": "t"},
+            "/api/v1/status": STATUS,
+            "/api/v1/connections": [LINK],
+        }
+        self.asked: list[urllib.request.Request] = []
+        self.credentials = self.directory / "credentials.json"
+        self.credentials.write_text(json.dumps({"login": ["a@b", "c@d"], "password": ["p", "q"]}))
+        self.settings.write_text(f'{SETTINGS}credentials_file = "credentials.json"\n')
         self.patch(urllib.request, "urlopen", self.urlopen)
 
-    def urlopen(self, url: str, timeout: float) -> io.BytesIO:
+    def urlopen(self, request: urllib.request.Request, timeout: float) -> io.BytesIO:
         """Stands in for urllib's."""
-        answer = self.answers[url.removeprefix("http://127.0.0.1:9203/api/v1/")]
+        self.asked.append(request)
+        answer = self.answers[request.full_url.removeprefix("http://127.0.0.1:9203")]
         if isinstance(answer, Exception):
             raise answer
         return io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+    def test_logging_in(self) -> None:
+        """The first log-in of the file; its token goes along with what is asked then."""
+        self.run_command("status")
+        login, *others = self.asked
+        assert isinstance(login.data, bytes)
+        self.assertEqual(json.loads(login.data), {"login": "a@b", "password": "p"})
+        self.assertEqual([each.get_header("Authorization") for each in others], ["Bearer t", "Bearer t"])
+
+    def test_not_serving_yet(self) -> None:
+        """While it starts nobody can log in: status 1, with the step it is at and its trouble."""
+        self.answers["/readyz"] = refusal(503, STARTING)
+        for path in ("/api/v1/login", "/api/v1/status"):
+            self.answers[path] = refusal(503, {"detail": "not ready"})
+            result = self.run_command("status")
+            self.assertEqual(result.exit_code, 1, result.output)
+            lines = [" ".join(line.split()) for line in result.output.splitlines()]
+            self.assertIn("the aggregator: starting: secret", lines)
+            self.assertIn("secret running 2 no answer", lines)
+            self.answers[path] = {"token": "t"}
+            self.answers["/readyz"] = refusal(503, STARTING)
+
+    def test_not_serving_yet_as_json(self) -> None:
+        """What anybody may see, as it is."""
+        self.answers["/api/v1/login"] = refusal(503, {})
+        self.answers["/readyz"] = refusal(503, STARTING)
+        result = self.run_command("status", "--json")
+        self.assertEqual((result.exit_code, json.loads(result.output)), (1, {"readiness": STARTING}))
+
+    def test_without_a_log_in(self) -> None:
+        """What anybody may see, and how to see more."""
+        self.settings.write_text(SETTINGS)
+        result = self.run_command("status")
+        self.assertEqual(result.exit_code, 0, result.output)
+        self.assertIn("the aggregator: ready", result.output)
+        self.assertIn("credentials_file", result.output)
+        self.assertEqual(len(self.asked), 1)
+
+    def test_a_log_in_that_is_refused(self) -> None:
+        """Status 3, with what the aggregator says."""
+        self.answers["/api/v1/login"] = refusal(401, {"detail": "Invalid login credentials"})
+        result = self.run_command("status")
+        self.assertEqual(result.exit_code, 3)
+        self.assertIn("Invalid login credentials", result.output)
+
+    def test_a_file_without_log_in(self) -> None:
+        """Status 2, with the file and what is allowed."""
+        for content in ("{", "[]", "{}", '{"login": [], "password": []}', '{"login": 1, "password": 2}'):
+            self.credentials.write_text(content)
+            result = self.run_command("status")
+            self.assertEqual(result.exit_code, 2, content)
+            self.assertIn("credentials.json", result.output)
 
     def test_ready(self) -> None:
         """Steps and connections in tables; status 0."""
@@ -67,14 +142,14 @@ class Status(CommandCase):
 
     def test_not_ready(self) -> None:
         """Status 1; what is not linked or not validated is told."""
-        self.answers["status"] = {
+        self.answers["/api/v1/status"] = {
             **STATUS,
             "ready": False,
             "state": "starting: secret",
             "cluster": [{"address": "127.0.0.1:9100", "linked": False, "validated": False, "trouble": "refused"}],
             "recent_errors": [{"at": "then", "code": "NO_ROUTE", "origin": "git1", "message": "nobody"}],
         }
-        self.answers["connections"] = [{**LINK, "validated": False}]
+        self.answers["/api/v1/connections"] = [{**LINK, "validated": False}]
         result = self.run_command("status")
         self.assertEqual(result.exit_code, 1)
         for words in ("starting: secret", "127.0.0.1:9100: refused", "established, not validated", "NO_ROUTE"):
@@ -88,7 +163,7 @@ class Status(CommandCase):
     def test_durations(self) -> None:
         """In the two largest units."""
         for seconds, shown in ((0.4, "400 ms"), (5.04, "5.0 s"), (3661.0, "1 h 1 min"), (180_000.0, "2 d 2 h")):
-            self.answers["status"] = {**STATUS, "uptime": seconds}
+            self.answers["/api/v1/status"] = {**STATUS, "uptime": seconds}
             self.assertIn(f"up for {shown},", self.run_command("status").output)
 
     def test_no_answer(self) -> None:
@@ -102,7 +177,7 @@ class Status(CommandCase):
             (TimeoutError("timed out"), "timed out"),
             (b"<html>", "not JSON"),
         ):
-            self.answers["status"] = answer
+            self.answers["/api/v1/status"] = answer
             result = self.run_command("status")
             self.assertEqual(result.exit_code, 3)
             self.assertIn(reason, result.output)

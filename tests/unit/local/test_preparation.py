@@ -18,12 +18,14 @@ class Settings(LocalCase):
         plan = self.plan(GANDALF_AGGREGATOR__API__LISTEN="127.0.0.1:1203")
         write_private(plan.components[-1].secret_file, "the secret of the operator\n")
         write_private(self.places.database, "postgresql://u:p@127.0.0.1/gandalf\n")
+        write_private(self.places.credentials, "{}\n")
         write_private(self.places.operator, operator_settings(plan))
         own = load(OperatorConfig, self.places.operator, {}).operator
         self.assertEqual(own.secret.get_secret_value(), "the secret of the operator")
         self.assertEqual(str(own.api), "127.0.0.1:1203")
         self.assertEqual([str(each) for each in own.aggregators], ["127.0.0.1:9103"])
         self.assertEqual(own.database_file, self.places.database)
+        self.assertEqual(own.credentials_file, self.places.credentials)
 
     def test_with_tls(self) -> None:
         """The files of [tls] are named wherever the settings lie."""
