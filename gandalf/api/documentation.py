@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 from collections.abc import Iterable
 from typing import Final
@@ -25,13 +26,13 @@ class Documentation:
     def __init__(self, title: str, base: str, routes: Iterable[Route], face: Face) -> None:
         self.routes = [*routes, *routes_of(self)]
         """Those given, and its own: all that the description describes."""
-        self._description = described(title, base, self.routes, face)
+        self._describe = functools.cache(lambda: described(title, base, self.routes, face))
         self._parts = {part.name: part.read_bytes() for part in _PAGES.iterdir()}
 
     @operation("GET", "/openapi.json", Access.OPEN, "Describe the API, in OpenAPI 3.1.", answers={200: dict})
     async def description(self, call: Call) -> Reply:
-        """The document that this page is made from, too."""
-        return Reply(self._description)
+        """The document that the page is made from, too; made when it is first asked for, since programs start often."""
+        return Reply(self._describe())
 
     @operation("GET", "/docs", Access.OPEN, "A page to read and try the API.", answers={200: None}, media="text/html")
     async def page(self, call: Call) -> Reply:

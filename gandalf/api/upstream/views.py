@@ -73,7 +73,8 @@ _DEFAULTS: Final[Mapping[str, Value]] = {"text": "", "int8": 0, "bool": False}
 class Body(BaseModel):
     """What a client sends: keys in any case."""
 
-    model_config = ConfigDict(extra="ignore", validate_by_alias=True, validate_by_name=False)
+    # Many models, few of which are used in the life of a process: each is made ready when it is.
+    model_config = ConfigDict(extra="ignore", validate_by_alias=True, validate_by_name=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -206,7 +207,7 @@ def answer_of(model: Model) -> type[BaseModel]:
             fields[member.key] = (dict[str, Any] | None if member.null else dict[str, Any], ...)
         elif isinstance(member, Many):
             fields[member.key] = (list[dict[str, Any]] | None, ...)
-    return create_model(model.name, __config__=ConfigDict(protected_namespaces=()), **fields)
+    return create_model(model.name, __config__=ConfigDict(protected_namespaces=(), defer_build=True), **fields)
 
 
 def time_text(time: datetime) -> str:

@@ -104,7 +104,7 @@ class Strict(BaseModel):
     """A body or a query in which every key has to be known. An underscore at the end of a field's name is not part
     of its key: it keeps names of columns apart from those of pydantic."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.removesuffix("_"))
+    model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.removesuffix("_"), defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -161,7 +161,7 @@ def page_of(model: Model) -> type[BaseModel]:
 class Given(BaseModel):
     """An answer."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.removesuffix("_"))
+    model_config = ConfigDict(alias_generator=lambda name: name.removesuffix("_"), defer_build=True)
 
 
 def _answered(model: Model) -> dict[str, tuple[Any, Any]]:
