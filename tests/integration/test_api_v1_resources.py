@@ -141,6 +141,12 @@ class EveryModel(V1Case):
                 refused = self.ask("PATCH", f"/{model.plural}/{uuid4()}", {"colour": 1})
                 self.assertEqual(refused.status, 400)
 
+    def test_slashes(self) -> None:
+        """However many there are in the path that was asked for, what is answered leads to the row, on this host."""
+        created = self.ask("POST", "//api/v1//roles/", {"name": "x"})
+        self.assertEqual(created.headers["location"], f"/api/v1/roles/{created.json['id']}")
+        self.assertRegex(self.ask("GET", "//api/v1/roles//?limit=1").headers["link"], r"^</api/v1/roles\?")
+
     def test_the_tenant(self) -> None:
         """The tenant's own row is seen and described; a tenant is not created here."""
         row = self.one("tenants", name="tenant1")

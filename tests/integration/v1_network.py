@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+from klein import Klein
 from psycopg2 import sql
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from gandalf.api.accounts import Accounts
 from gandalf.api.attempts import Attempts
@@ -22,6 +22,7 @@ from gandalf.api.edge import Edge
 from gandalf.api.guard import Guard
 from gandalf.api.operation import routes_of
 from gandalf.api.resources import Resources
+from gandalf.api.root import Root
 from gandalf.api.v1.accounts import V1Accounts
 from gandalf.api.v1.face import V1Face
 from gandalf.api.v1.resources import V1Resources
@@ -77,7 +78,8 @@ class V1Case(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.dsn = copied()
-        self.database: Database | Exception = Database(self.dsn, reactor=ThreadlessReactor())
+        reactor: Any = ThreadlessReactor()
+        self.database: Database | Exception = Database(self.dsn, reactor=reactor)
         self.addCleanup(self.drop, self.database)
         guard = Guard(self.current, "tenant1", WRITERS, self.clock.seconds)
         self.guard = guard
@@ -87,10 +89,8 @@ class V1Case(SynchronousTestCase):
             *V1Resources(resources, accounts.hash_for).routes(),
             *routes_of(V1Accounts(accounts, guard, resources)),
         ]
-        root, api = Resource(), Resource()
-        root.putChild(b"api", api)
-        api.putChild(b"v1", Edge(guard, V1Face(), lambda: None).app(routes).resource())
-        self.client = StubTreq(root)
+        v1 = Edge(guard, V1Face(), lambda: None).app(routes)
+        self.client: Any = StubTreq(Root(Klein(), v1, Klein()))
         self.tokens: dict[str, str] = {}
         self.administrator: str = ""
         with postgres.transaction(self.dsn) as connection:
@@ -137,7 +137,7 @@ class V1Case(SynchronousTestCase):
         if raw is not None:
             sent = {"data": raw}
         all_headers = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
-        url = f"http://here{path if path.startswith(BASE) else BASE + path}"
+        url = f"http://here{path if BASE in path else BASE + path}"
         response = self.successResultOf(self.client.request(method, url, headers=all_headers, **sent))
         content = self.successResultOf(response.content())
         told = {name.decode().lower(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()}

@@ -124,7 +124,7 @@ class V1Resources:
         assert below is None or isinstance(below, UUID)
         created = await self._resources.create(call.user, model, values, below=below)
         headers = {
-            "Location": f"{call.request.path.decode('ascii').rstrip('/')}/{created['id']}",
+            "Location": f"{_path(call.request)}/{created['id']}",
             "ETag": views.etag(model, created),
         }
         return Reply(views.shown(model, created), 201, headers)
@@ -206,4 +206,10 @@ def _link_to_next(request: IRequest, cursor: str) -> str:
     """The header that leads to the next page (RFC 8288)."""
     arguments = {name: values[-1] for name, values in (request.args or {}).items()}
     query = urlencode({**arguments, b"cursor": cursor.encode()})
-    return f'<{request.path.decode("ascii")}?{query}>; rel="next"'
+    return f'<{_path(request)}?{query}>; rel="next"'
+
+
+def _path(request: IRequest) -> str:
+    """The path as it was understood. As it was sent it may begin with two slashes, which would be another host."""
+    segments = [segment.decode() for segment in [*request.prepath, *request.postpath] if segment]
+    return f"/{'/'.join(segments)}"

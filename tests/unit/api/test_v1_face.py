@@ -38,7 +38,8 @@ class Faces(SynchronousTestCase):
         guard: Any = None
         told = Operation("x", "POST", "/x", Access.OPEN, "X.", "x", Body)
         app = Edge(guard, V1Face(), lambda: None).app([Route(told, handler)])
-        response = self.successResultOf(StubTreq(app.resource()).request("POST", "http://here/x", data=data))
+        client: Any = StubTreq(app.resource())
+        response = self.successResultOf(client.post("http://here/x", data=data))
         content = self.successResultOf(response.content())
         return response.code, response.headers, self.successResultOf(response.json()) if content else None
 
