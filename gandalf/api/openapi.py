@@ -126,6 +126,8 @@ class _Describer:
                 "required": True,
                 "content": {"multipart/form-data": {"schema": _upload(told)}},
             }
+        elif told.takes:
+            described["requestBody"] = {"required": True, "content": {told.takes: {"schema": {"type": "object"}}}}
         elif told.body is not None:
             content = {JSON: {"schema": self._models.taken(told.body)}}
             described["requestBody"] = {"required": True, "content": content}
@@ -174,7 +176,7 @@ class _Describer:
         return dict(sorted(answers.items()))
 
     def tell_of_methods(self, item: Schema) -> None:
-        """Where one method takes more kinds of values in the path than the others, these do not exist for the rest."""
+        """Where one method takes more kinds of values in the path, the others are not there for these."""
         kinds = {
             method: [each["schema"] for each in told["parameters"] if each["in"] == "path"]
             for method, told in item.items()
@@ -225,7 +227,7 @@ def described(title: str, base: str, routes: Collection[Route], face: Face) -> S
 def _possible(told: Operation) -> set[type[Exception]]:
     """The errors that follow from what an operation is, from who may use it and from what it takes."""
     possible = set(told.errors)
-    takes_body = told.body is not None or bool(told.upload)
+    takes_body = told.body is not None or bool(told.upload or told.takes)
     if takes_body:
         possible.add(BodyTooLong)
     if takes_body or told.query is not None:

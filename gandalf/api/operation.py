@@ -36,8 +36,8 @@ class Operation:
     of what goes out by status (None: nothing worth describing, or an error).
 
     For the description alone: `media` is the content type of these answers, `upload` the name of the part of a
-    multipart form in which a file is sent, `headers` what request headers mean, and `errors` those that do not
-    follow from the rest.
+    multipart form in which a file is sent, `takes` the content type of a body that is no JSON, `headers` what request
+    headers mean, and `errors` those that do not follow from the rest.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Operation:
     answers: Mapping[int, Any] = attrs.field(factory=dict)
     media: str = JSON
     upload: str = ""
+    takes: str = ""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     errors: Collection[type[Exception]] = ()
 

@@ -12,6 +12,7 @@ from typing import Any
 import trustme
 
 from gandalf.connector.account import Account
+from gandalf.rest import RestClient, RestError
 from gandalf.shoset.tls import load_credentials
 from gandalf.store import secrets, tenants
 from tests.integration import postgres
@@ -47,10 +48,12 @@ class Deployment:
     def __init__(self, *, members: int, aggregators: int, certificates: Certificates | None = None) -> None:
         self.tenant = f"tenant-{next(_numbers)}"
         self.control = postgres.control_dsn()
-        tenants.create_tenant(self.control, self.tenant, now=0)
+        self.logins = tenants.create_tenant(self.control, self.tenant, now=0)
         self.member_ports = [free_port() for _ in range(members)]
         self.aggregator_ports = [free_port() for _ in range(aggregators)]
         self.api_ports = [free_port() for _ in range(aggregators)]
+        login, password = self.logins.login[0], self.logins.password[0]
+        self._clients = [RestClient(f"127.0.0.1:{port}", login, password) for port in self.api_ports]
         self._certificates = certificates
 
     def secret(self, component_type: str, logical_name: str) -> str:
@@ -139,9 +142,17 @@ class Deployment:
         """Whether an instance of the aggregator is ready."""
         return get_json(self.api_ports[number], "/readyz") is not None
 
+    def shown(self, number: int, path: str) -> Any:
+        """What an instance of the aggregator shows an administrator of the tenant at ``path``; None while it does
+        not."""
+        try:
+            return self._clients[number].get(path)
+        except RestError:
+            return None
+
     def cluster_whole(self) -> bool:
         """Whether every aggregator has a validated link to every member."""
-        statuses = [get_json(port, "/api/v1/status") for port in self.api_ports]
+        statuses = [self.shown(number, "/api/v1/status") for number in range(len(self.api_ports))]
         return all(
             status and all(member["linked"] and member["validated"] for member in status["cluster"])
             for status in statuses
@@ -149,7 +160,7 @@ class Deployment:
 
     def connections(self, number: int) -> list[dict[str, Any]]:
         """The validated connections of an instance."""
-        links = get_json(self.api_ports[number], "/api/v1/connections") or []
+        links = self.shown(number, "/api/v1/connections") or []
         return [link for link in links if link["state"] == "established" and link["validated"]]
 
     def _tls(self, *names: str) -> str:

@@ -30,9 +30,15 @@ PROGRESS_MOST: Final = 100
 
 
 class CommandBody(BaseModel):
-    """A command. Durations in ms."""
+    """A command. Durations in ms. `type` or `target` has to say who it is for."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "anyOf": [{"required": [key], "properties": {key: {"minLength": 1}}} for key in ("type", "target")]
+        },
+    )
 
     type: str = Field(default="", max_length=256, description="The pivot that it is for, as vcs.")
     command: str = Field(min_length=1, max_length=256, description="What is to be done, as CREATE_REPOSITORY.")
@@ -189,11 +195,13 @@ class CommandsAPI:
         "See a command.",
         tag="commands",
         answers={200: RecordedLifeView},
-        errors=(BadRequest,),
     )
     async def life(self, call: Call, uuid: str) -> Reply:
         """What is known here of any command that passed, from whomever."""
-        id = uuid_bytes(uuid, "the id")
+        try:
+            id = uuid_bytes(uuid, "the id")
+        except BadRequest as error:
+            raise NotFound(str(error)) from None
         try:
             known = life_members(self._commands.get(id))
         except NotFound:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from gandalf.api.errors import BadRequest
 from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.v1.network import Events, Replays, Subscription
-from gandalf.api.v1.payloads import payload_text, uuid_bytes, uuid_text
+from gandalf.api.v1.payloads import UUID_OR_NOTHING, payload_text, uuid_bytes, uuid_text
 from gandalf.api.v1.stream import EventStream, MakeQueue
 from gandalf.routing.failures import OVERLOADED, TIMEOUT, RoutingFailure
 
@@ -34,7 +34,7 @@ class EventBody(BaseModel):
     event: str = Field(max_length=256, description="What happened, as REQUESTED.")
     payload: Any = Field(default=None, description="Text is sent as it is, any other value as JSON.")
     target: str = Field(default="", max_length=256, description="The component it is for; else whoever listens.")
-    reference: str = Field(default="", max_length=64, description="The id of the message that it answers.")
+    reference: str = Field(default="", pattern=UUID_OR_NOTHING, description="The id of the message that it answers.")
 
 
 class Recorded(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, RootModel, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, RootModel, StringConstraints, model_validator
 
 from gandalf.api.bodies import BodyTooLong, NoFile
 from gandalf.api.errors import Refused, Unreachable
@@ -45,8 +45,18 @@ class NewTenant(BaseModel):
     secret: str
 
 
+def _said(least: int) -> dict[str, Any]:
+    """The schema of both being there, or of neither."""
+    keys = ("component_type", "logical_name")
+    if least:
+        return {"required": list(keys), "properties": {key: {"minLength": 1} for key in keys}}
+    return {"properties": {key: {"maxLength": 0} for key in keys}}
+
+
 class SecretBody(Strict):
     """Whose secret it is to be; without both, that of the component that uses it first."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_said(1), _said(0)]})
 
     component_type: Literal["", "aggregator", "connector"] = ""
     logical_name: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]{1,128})?$")] = ""
@@ -167,6 +177,7 @@ class V1Installation:
         answers={204: None},
         errors=(*_CLUSTER, InvalidDefinition, NoFile, BodyTooLong),
         tag="LogicalComponent",
+        takes="application/yaml",
     )
     async def save_component(self, call: Call) -> Reply:
         """A connector, unless its `type` says aggregator."""

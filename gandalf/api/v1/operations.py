@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gandalf.api.errors import BadRequest
 from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.v1.network import Controlled, Observed
+from gandalf.logs import LEVELS
 from gandalf.store.errors import Conflict, NotFound
 
 
@@ -42,7 +43,7 @@ class LogLevel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    level: str = Field(max_length=32, description="debug, info, warn, error or critical.")
+    level: str = Field(max_length=32, json_schema_extra={"enum": list(LEVELS)})
 
 
 class Operations:

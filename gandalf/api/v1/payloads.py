@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from gandalf.api.errors import BadRequest
+
+UUID_OR_NOTHING: Final = r"^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$"
 
 
 def payload_text(value: Any) -> str:

@@ -247,4 +247,4 @@ class Looking(CommandsCase):
         self.commands.known = FakeLife(uuid=b"o" * 16)
         self.assertEqual(self.look(command=None).status, 404)
         self.assertEqual(self.look(command=None, answers=[said("TAKEN")]).status, 404)
-        self.assertEqual(self.ask("GET", "/commands/x").status, 400)
+        self.assertEqual(self.ask("GET", "/commands/x").status, 404)

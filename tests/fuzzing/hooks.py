@@ -1,0 +1,56 @@
+"""What schemathesis may not break while it tests, and what it finds that is no failure. It loads this itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+import schemathesis
+from schemathesis.core.failures import Failure, ServerError
+from schemathesis.openapi.checks import AllowHeaderMismatch, MissingHeaderNotRejected, RejectedPositiveData
+
+KEPT = frozenset(json.loads(os.environ.get("GANDALF_KEPT", "[]")))
+"""Ids without which the test could not go on: of the user that it has logged in as, of this user's rights, and of the
+instance."""
+
+NETWORK = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
+
+DEFINED = frozenset({"/logical-components", "/logicalcomponent/upload/{tenant}/{type}"})
+"""Paths that take the definition of a component."""
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """Ask for something else than what has to be kept, when it would be changed."""
+    if case.method.upper() in {"GET", "HEAD"}:
+        return
+    for name, value in (case.path_parameters or {}).items():
+        if name == "session" or str(value).lower() in KEPT:
+            case.path_parameters[name] = uuid.uuid4().hex if name == "session" else str(uuid.uuid4())
+    if isinstance(case.body, dict) and str(case.body.get("instance", "")).lower() in KEPT:
+        case.body["instance"] = uuid.uuid4().hex
+
+
+@schemathesis.hook
+def filter_failure(context: Any, failure: Failure, case: Any, response: Any) -> bool:
+    """False for what is as it has to be, though the description cannot say so."""
+    status = HTTPStatus(response.status_code)
+    if isinstance(failure, ServerError):
+        # What the network says of a command or an event.
+        return not (status in NETWORK and case.path in {"/commands", "/events"})
+    if isinstance(failure, RejectedPositiveData):
+        # An ETag and a cursor are right or wrong at a moment, whatever they look like.
+        stale = status is HTTPStatus.PRECONDITION_FAILED and "If-Match" in (case.headers or {})
+        # What a definition has to hold is not told by its schema.
+        undefined = status is HTTPStatus.BAD_REQUEST and case.path in DEFINED
+        return not (stale or undefined or (status is HTTPStatus.BAD_REQUEST and "cursor:" in response.text))
+    if isinstance(failure, MissingHeaderNotRejected):
+        # The Go system's clients are told so that a token is missing; /api/v1 says 401.
+        return not (status is HTTPStatus.FORBIDDEN and "/ditrit/" in case.operation.base_url)
+    if isinstance(failure, AllowHeaderMismatch):
+        # `login` may be the name of a user, who is read there.
+        return not case.path.startswith("/user/log") and case.path != "/user/register"
+    return True
