@@ -11,8 +11,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gandalf.rest import RestClient, RestError
+from gandalf.store.seed import seed_txn
 from tests.integration.peer import Listener, Message, Peer, dial, reply
-from tests.integration.postgres import create_database
+from tests.integration.postgres import create_database, transaction
 from tests.integration.programs import Program, free_port, get_json, until
 
 
@@ -23,6 +25,7 @@ class AggregatorCase(SynchronousTestCase):
         self.listener = Listener()
         self.addCleanup(self.listener.close)
         self.port, self.api = free_port(), free_port()
+        self.dsn = create_database()  # before the aggregator waits for it: the first one starts the server
 
     def program(self, extra: str = "", **overrides: str) -> Program:
         """An aggregator, not started."""
@@ -62,9 +65,15 @@ class AggregatorCase(SynchronousTestCase):
         """Answer the requests of start-up."""
         reply(member, member.expect("configuration"), "{}")
         reply(member, member.expect("logicalConfiguration"), "{}")
-        dsn = json.dumps({"tenant": "tenant1", "dsn": create_database()})
-        reply(member, member.expect("configurationDatabase"), dsn)
+        told = json.dumps({"tenant": "tenant1", "dsn": self.dsn})
+        reply(member, member.expect("configurationDatabase"), told)
         member.ack()
+
+    def log_in(self) -> RestClient:
+        """The API as an administrator of the tenant, whose database gets its first rows only now."""
+        with transaction(self.dsn) as connection:
+            logins = seed_txn(connection, tenant="tenant1", now=0)
+        return RestClient(f"127.0.0.1:{self.api}", logins.login[0], logins.password[0])
 
     def connector(self, name: str, **more: Any) -> Peer:
         """A connector that is linked and validated."""
@@ -112,7 +121,7 @@ class RoutingTests(AggregatorCase):
         self.other.send("evt", {"topic": "A", "event": "TAKEN"}, reference=uuid, target="one1")
         self.assertEqual(self.one.expect("evt").body["event"], "TAKEN")
         self.assertEqual(self.member.expect("evt").reference, uuid)
-        self.assertEqual(get_json(self.api, "/api/v1/status")["pending"]["to the cluster"], 0)
+        self.assertEqual(self.log_in().get("/api/v1/status")["pending"]["to the cluster"], 0)
 
     def test_wrong_tenant(self) -> None:
         """An error event to the cluster and to the origin, to nobody else."""
@@ -230,9 +239,9 @@ class StartAndEndTests(AggregatorCase):
         self.addCleanup(member.close)
         self.assertEqual((said.body["type"], said.tenant), ("a", "tenant1"))
         secret = member.expect("secret")
-        status = get_json(self.api, "/api/v1/status")
-        self.assertEqual([step["state"] for step in status["startup"][:3]], ["done", "running", "waiting"])
-        self.assertIsNone(get_json(self.api, "/readyz"))
+        starting = self.assertRaises(RestError, RestClient(f"127.0.0.1:{self.api}").get, "/readyz", open=True)
+        self.assertEqual(starting.status, 503)
+        self.assertEqual([step["state"] for step in starting.body["startup"][:3]], ["done", "running", "waiting"])
         reply(member, secret, "true")
         self.configure(member)
         until(lambda: get_json(self.api, "/readyz"), "ready", log=lambda: program.log)
@@ -313,8 +322,9 @@ class StartAndEndTests(AggregatorCase):
         """While it is away events are kept and their connector is not read; then all arrive, in order."""
         self.start()
         peer = self.connector("one1")
+        api = self.log_in()
         self.member.close()
-        until(lambda: not get_json(self.api, "/api/v1/status")["cluster"][0]["linked"], "link down")
+        until(lambda: not api.get("/api/v1/status")["cluster"][0]["linked"], "link down")
         uuid = peer.send("cmd", {"command": "A", "source": "one1"})
         self.assertEqual(self.error(peer.expect("evt")), ("NO_ROUTE", uuid))
         events = [peer.send("evt", {"topic": "t", "event": str(number)}) for number in range(5)]
