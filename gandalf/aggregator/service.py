@@ -36,6 +36,7 @@ from gandalf.api.attempts import Attempts
 from gandalf.api.errors import NotReady
 from gandalf.api.guard import Guard
 from gandalf.api.resources import Resources
+from gandalf.api.root import refusal
 from gandalf.api.site import SilentSite
 from gandalf.config import AggregatorConfig
 from gandalf.network import BindFailed, CertificateNames, Listen, limits_of
@@ -259,7 +260,7 @@ class AggregatorService:
         """Listen, link to every cluster address; done when one link is up."""
         if not self._ports:
             own, api = self.config.aggregator, self.config.api
-            site = SilentSite(self._api, reactor=self.clock)
+            site = SilentSite(self._api, reactor=self.clock, refusal=refusal)
             self._ports.append(await self._listen_http(api.listen, site, "api.listen"))
             self._ports.append(await self._listen(own.listen, self.shoset, "aggregator.listen"))
             self.diallers.start(str(address) for address in own.cluster)

@@ -31,7 +31,7 @@ class Documentation:
 
     @operation("GET", "/openapi.json", Access.OPEN, "Describe the API, in OpenAPI 3.1.", answers={200: dict})
     async def description(self, call: Call) -> Reply:
-        """The document that the page is made from, too; made when it is first asked for, since programs start often."""
+        """The document that the page is made from, too; made when it is first asked for: starting takes no longer."""
         return Reply(self._describe())
 
     @operation("GET", "/docs", Access.OPEN, "A page to read and try the API.", answers={200: None}, media="text/html")

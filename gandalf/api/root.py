@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
 from klein import Klein
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
+
+from gandalf.api.cors import allow_origin
+from gandalf.api.edge import Face
+from gandalf.api.errors import Trouble
+from gandalf.api.upstream.face import UpstreamFace
+from gandalf.api.v1.face import V1Face
 
 UPSTREAM: Final = ("ditrit", "Gandalf", "1.0.0")
 """Where the Go system's API begins."""
@@ -45,6 +52,16 @@ class Root(Resource):
                     rest[0] = RENAMED.get(collection, collection)
                 return _render(app, request, segments[: len(base)], rest)
         return _render(self._pages, request, [], segments)
+
+
+def refusal(request: IRequest, status: int, message: str) -> bytes:
+    """The body of an error that arises before any app is asked (`gandalf.api.site`), as the path's face tells it."""
+    allow_origin(request)
+    path = request.path or b""
+    face: Face = V1Face() if path.startswith(b"/api/v1") else UpstreamFace()
+    _, content_type, body = face.error(Trouble(status, message, message))
+    request.setHeader(b"content-type", content_type.encode())
+    return json.dumps(body).encode() + b"\n"
 
 
 def _render(app: IResource, request: IRequest, base: list[bytes], rest: list[bytes]) -> object:
