@@ -59,8 +59,9 @@ class Replays:
     ) -> Replay:
         """As :meth:`Events.subscribe`, and before that all since the event ``after`` (a uuid of 16 bytes).
 
-        Each event is received once. When ``after`` did not pass by this instance, others of the very millisecond in
-        which it was recorded may come again.
+        None is left out, if members record what they hear within two seconds and whoever resumes stays as long. Each
+        is received once; but what came at almost the same time as ``after`` may come again, of another instance what
+        was recorded in the same millisecond.
 
         :param room: asked before each page of the trace; fires when ``receive`` can take so much. May be cancelled.
         :param failed: called once, when it cannot go on: the trace cannot be read, or the instance stops. Whoever
@@ -125,11 +126,10 @@ class Replay:
         passed = self._events.passed(after)
         place = await self._find(after)
         # The trace does not have quite the order in which events came here, from several members and connectors: what
-        # stands shortly before `after` may have come after it.
-        if passed is None:
-            first = place.received_at
-        else:
-            first = min(max(place.received_at - int(LATE * 1000), passed.since), place.received_at)
+        # stands shortly before `after` may have come after it. Known is what comes before it in both orders.
+        first, self._place = place.received_at, place
+        if passed is not None:
+            first = min(max(first - int(LATE * 1000), passed.since), first)
             self._before = passed.before
         self._received.seen(after)
         self.found.callback(None)
@@ -167,11 +167,16 @@ class Replay:
             await self._wait(self._room())
             page = await self._wait(self._database().run("read the trace", after_txn, place, kind=EVENT, limit=PAGE))
             for record in page:
-                if record.uuid not in self._before and self._live.topics.matches(record.topic):
+                if not self._known(record) and self._live.topics.matches(record.topic):
                     self._receive_once(_event(record))
             place = cursor(page[-1]) if page else place
             full = len(page) == PAGE
         return place
+
+    def _known(self, record: TraceRecord) -> bool:
+        place = self._place
+        stands_before = (record.received_at, record.uuid) < (place.received_at, place.uuid)
+        return stands_before and record.uuid in self._before
 
     def _passes(self, event: Event) -> None:
         if self._queue is not None:

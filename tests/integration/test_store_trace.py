@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from gandalf.store import dsn as dsns
 from gandalf.store.database import Database
 from gandalf.store.errors import QueryFailed
-from gandalf.store.trace import TraceRecord, append_txn, cursor, search_txn
+from gandalf.store.trace import Cursor, TraceRecord, after_txn, append_txn, beginning, cursor, place_txn, search_txn
 from gandalf.store.trace_writer import TraceWriter
 
 from . import postgres
@@ -111,6 +111,31 @@ class TraceTests(TestCase):
         self.assertEqual(found, search_txn(self.connection))
         self.assertEqual(len(found), 12)
 
+    def test_reading_forward(self) -> None:
+        """The oldest first, from any place on, without a gap or an overlap, also within one millisecond."""
+        records = [record(number, received_at=7) for number in range(10)]
+        append_txn(self.connection, [*records, record(3, kind="cmd", received_at=7), record(11), record(12)])
+        everything = list(reversed(search_txn(self.connection)))
+        found: list[TraceRecord] = []
+        place = beginning(0)
+        while page := after_txn(self.connection, place, limit=4):
+            found += page
+            place = cursor(page[-1])
+        self.assertEqual(found, everything)
+        for number, each in enumerate(everything):
+            self.assertEqual(after_txn(self.connection, cursor(each)), everything[number + 1 :])
+        self.assertEqual(after_txn(self.connection, beginning(7)), everything)
+        self.assertEqual(after_txn(self.connection, beginning(8)), everything[-2:])
+        commands = [each for each in everything if each.kind == "cmd"]
+        self.assertEqual(after_txn(self.connection, beginning(0), kind="cmd"), commands)
+
+    def test_the_place_of_one(self) -> None:
+        """By uuid and kind; none for what is not there."""
+        append_txn(self.connection, [record(1), record(2, kind="cmd")])
+        self.assertEqual(place_txn(self.connection, record(1).uuid, "evt"), Cursor(1, record(1).uuid, "evt"))
+        self.assertIsNone(place_txn(self.connection, record(2).uuid, "evt"))
+        self.assertIsNone(place_txn(self.connection, record(3).uuid, "evt"))
+
     def test_what_the_database_cannot_hold(self) -> None:
         """NUL in a text and integers beyond 63 bits are stored as the nearest there is: no message is left out."""
         append_txn(self.connection, [record(1, topic="a\0b", timestamp=2**64 - 1, payload=bytes(range(256)))])
@@ -126,6 +151,7 @@ class TraceTests(TestCase):
             "uuid = '00000000-0000-0000-0000-000000000001'",
             "reference = '00000000-0000-0000-0000-000000000001'",
             "received_at >= 1 ORDER BY received_at DESC, uuid DESC, kind DESC LIMIT 1",
+            "received_at >= 1 AND kind = 'evt' ORDER BY received_at, uuid, kind LIMIT 1",
         ):
             plan = self.connection.execute(text(f"EXPLAIN SELECT * FROM trace WHERE {condition}")).scalars()
             self.assertRegex("\n".join(plan), "Index|Bitmap")
