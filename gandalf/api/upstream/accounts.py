@@ -48,7 +48,14 @@ class UpstreamAccounts:
         """Tells a client that it has found the API."""
         return Reply(b"Hello World!", headers={"Content-Type": "text/plain; charset=utf-8"})
 
-    @operation("POST", "/user/login", Access.OPEN, "Log in.", body=Credentials, answers={200: TokenAndUser})
+    @operation(
+        "POST",
+        "/user/login",
+        Access.OPEN,
+        "Log in.",
+        body=Credentials,
+        answers={200: TokenAndUser, 401: None, 404: None, 429: None, 503: None},
+    )
     async def login(self, call: Call) -> Reply:
         """A token for an email and a password."""
         address: Any = call.request.getClientAddress()

@@ -70,11 +70,26 @@ _TYPES: Final[Mapping[str, Any]] = {
 _DEFAULTS: Final[Mapping[str, Value]] = {"text": "", "int8": 0, "bool": False}
 
 
+def _or_null(schema: dict[str, Any]) -> None:
+    """Say in the schema of a body that its values may be null, which is the same as being absent."""
+    for name, value in schema["properties"].items():
+        if name not in schema.get("required", ()) and {"type": "null"} not in value.get("anyOf", ()):
+            kinds = {key: value.pop(key) for key in ("type", "$ref") if key in value}
+            null = {"type": [kinds["type"], "null"]} if "type" in kinds else {"anyOf": [kinds, {"type": "null"}]}
+            schema["properties"][name] = {**value, **null}
+
+
 class Body(BaseModel):
     """What a client sends: keys in any case."""
 
     # Many models, few of which are used in the life of a process: each is made ready when it is.
-    model_config = ConfigDict(extra="ignore", validate_by_alias=True, validate_by_name=False, defer_build=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        validate_by_alias=True,
+        validate_by_name=False,
+        defer_build=True,
+        json_schema_extra=_or_null,
+    )
 
     @model_validator(mode="before")
     @classmethod
