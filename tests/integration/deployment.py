@@ -66,8 +66,8 @@ class Deployment:
         with postgres.transaction(self.control) as connection:
             return tenants.tenant_dsn_txn(connection, self.tenant, self.control)
 
-    def member(self, number: int) -> Program:
-        """A cluster member."""
+    def member(self, number: int, *, administers: bool = False) -> Program:
+        """A cluster member; the tenant may act for others if it `administers` the installation."""
         return Program(
             "gandalf-cluster",
             f"""
@@ -76,6 +76,7 @@ class Deployment:
             listen = "127.0.0.1:{self.member_ports[number]}"
             database = "{self.control}"
             definitions = ["{ROOT / "conf" / "definitions"}"]
+            administrators = {json.dumps(["gandalf", *([self.tenant] if administers else [])])}
             {self._tls("cluster1")}
             """,
         )

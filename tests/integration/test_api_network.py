@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2 import sql
 from twisted.trial.unittest import SynchronousTestCase
 
 from gandalf.store import dsn as dsns
@@ -25,7 +26,10 @@ from tests.integration.peer import Peer, dial
 from tests.integration.programs import ROOT, Program, free_port, get_json, until
 from tests.integration.walk import BASE, zero
 
-Answer = tuple[int, Any, dict[str, Any]]
+TOPICS = "WORK,walked.%3E"
+"""What is listened to: the answers to the worker's commands, and the test's own events."""
+
+Answer = tuple[int, Any, Any]
 """Status, headers and JSON of an answer."""
 
 
@@ -203,31 +207,65 @@ class OperationTests(ApiCase):
         self.assertEqual(peer.expect("secret").body["payload"], "true")
         return peer
 
-    def test_commands_and_the_stream_of_events(self) -> None:
-        """A command comes back with what the connector answered; the stream shows that, and a stream that resumes
-        begins after the last event that was heard, with what passed meanwhile."""
-        stream = Stream(self, self.api, self.token, "work.%3E,walked.%3E")
+    def test_commands_and_events_while_the_database_comes_and_goes(self) -> None:
+        """A command comes back, and the stream shows what answered it. While PostgreSQL is away the API says 503,
+        why, and when to ask again, and commands go on between connectors; what passed then is not lost to a stream
+        that resumes. A new password of the tenant's role is noticed within seconds."""
+        last = self.commands_and_events()
+        hidden = [self.token, self.password, *self.passwords()]
+        self.database_away(self.connector("driver1"))
+        self.resumed(last)
+        self.password_changed()
+        self.logs_tell_none_of(*hidden, *self.passwords())
+
+    def commands_and_events(self) -> str:
+        """Returns the id of the last event that was heard."""
+        stream = Stream(self, self.api, self.token, TOPICS)
         status, _, life = self.command(7)
         self.assertEqual((status, life["state"], life["outcome"]["payload"]["number"]), (200, "SUCCESS", 7))
-        print(life)
+        for state in ("TAKEN", "SUCCESS"):
+            last, told = stream.next()
+            self.assertEqual((told["event"], told["reference"], told["source"]), (state, life["uuid"], "worker1"))
+        stream.close()
+        return last
+
+    def database_away(self, driver: Peer) -> None:
+        """Stop PostgreSQL, and start it again."""
+        postgres.stop(self.server)
+        for path, reason in ((f"{BASE}/role", "error"), ("/api/v1/roles", "detail")):
+            status, headers, told = ask(self.api, "GET", path, token=self.token)
+            self.assertEqual((status, headers["Retry-After"]), (503, "2"))
+            self.assertIn("Connection refused", told[reason])
+        body = {"command": "WORK", "source": "driver1", "context": {"connector_type": "work"}}
+        work = {**body, "payload": '{"number": 8}'}
+        sent = driver.send("cmd", work, tenant=self.network.tenant, timeout=5000)
+        answers = [driver.expect("evt") for _ in range(2)]
+        self.assertEqual([answer.reference for answer in answers], [sent, sent])
+        self.assertEqual([answer.body["event"] for answer in answers], ["TAKEN", "SUCCESS"])
+        self.server = postgres.start(self.data, self.port)
+        self.until(lambda: ask(self.api, "GET", f"{BASE}/role", token=self.token)[0] == 200, "the API is back")
+
+    def resumed(self, last: str) -> None:
+        """What was not heard comes first, then what passes now."""
         event = {"topic": "walked.here", "event": "WALKED", "payload": {"number": 1}}
         self.assertEqual(ask(self.api, "POST", "/api/v1/events", event, self.token)[0], 201)
-        print(stream.next())
+        stream = Stream(self, self.api, self.token, TOPICS, last)
+        self.assertEqual([stream.next()[1]["event"] for _ in range(3)], ["TAKEN", "SUCCESS", "WALKED"])
+        again = {**event, "event": "RUN"}
+        self.assertEqual(ask(self.api, "POST", "/api/v1/events", again, self.token)[0], 201)
+        self.assertEqual(stream.next()[1]["event"], "RUN")
 
-    def test_the_database_goes_away_and_its_password_changes(self) -> None:
-        """The API says 503, why, and when to ask again, and commands go on between connectors; when the database is
-        back so is the API. A new password of the tenant's role is noticed within seconds."""
-        driver = self.connector("driver1")
-        postgres.stop(self.server)
+    def password_changed(self) -> None:
+        """Nobody may connect with the old one any more, and who is connected is thrown out."""
+        with postgres.transaction(self.network.control) as connection:
+            tenants.rotate_password_txn(connection, self.network.tenant)
+        role = dsns.parse(self.network.tenant_dsn())["user"]
+        ended = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}")
+        postgres.execute(self.network.control, ended.format(sql.Literal(role)))
         status, headers, told = ask(self.api, "GET", f"{BASE}/role", token=self.token)
-        print(status, headers["Retry-After"], told)
-        print(ask(self.api, "GET", "/api/v1/roles", token=self.token))
-        body = {
-            "command": "WORK",
-            "source": "driver1",
-            "context": {"connector_type": "work"},
-            "payload": '{"number": 3}',
-        }
-        sent = driver.send("cmd", body, tenant=self.network.tenant, timeout=5000)
-        for _ in range(2):
-            print(driver.expect("evt"), sent)
+        self.assertEqual((status, headers["Retry-After"]), (503, "2"), told)
+        self.until(lambda: ask(self.api, "GET", f"{BASE}/role", token=self.token)[0] == 200, "the API goes on")
+
+    def passwords(self) -> list[str]:
+        """That of the tenant's role, as it is now."""
+        return [dsns.parse(self.network.tenant_dsn())["password"]]
