@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import yaml
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gandalf.aggregator.requests import ClusterRequests, RequestFailed
+from gandalf.aggregator.requests import RequestFailed
 from gandalf.api.errors import BadRequest, Refused, Unreachable
 from gandalf.api.installation import NewTenant
 from gandalf.routing.failures import RoutingFailure
@@ -45,6 +45,15 @@ Fetch = Callable[[str], Awaitable[bytes]]
 _PIVOT: Final = {"name": "aggregator", "major": 1, "minor": 0}
 
 
+class Asks(Protocol):
+    """The part of :class:`gandalf.aggregator.requests.ClusterRequests` that is used here."""
+
+    async def ask(
+        self, kind: str, command: str, context: dict[str, object], payload: str, budget: float | None = None
+    ) -> Any:
+        """See there."""
+
+
 class ClusterInstallation:
     """Implements :class:`gandalf.api.installation.Installation`.
 
@@ -55,7 +64,7 @@ class ClusterInstallation:
     log = Logger()
 
     def __init__(
-        self, requests: ClusterRequests, logical_name: str, fetch: Fetch, in_thread: Callable[..., Deferred[Any]]
+        self, requests: Asks, logical_name: str, fetch: Fetch, in_thread: Callable[..., Deferred[Any]]
     ) -> None:
         self._requests = requests
         self._logical_name = logical_name
