@@ -32,10 +32,7 @@ class Control:
         self._drain = drain
 
     def drain(self) -> None:
-        """End in good order, as after ``SIGTERM``; asked again, nothing more happens.
-
-        It may have ended soon: whoever asks over a connection has an answer before.
-        """
+        """End in good order, as after ``SIGTERM``; asked again, nothing more happens."""
         self._drain()
 
     @property
