@@ -79,10 +79,17 @@ class Readiness(LocalCase):
         self.refuse("/readyz", 503, {"ready": False, "state": "starting: secret", "trouble": "secret: no answer"})
         self.assertEqual(self.missing(), "the aggregator is starting: secret (secret: no answer)")
 
-    def test_somebody_else(self) -> None:
-        """An aggregator that does not know our administrators is not ours."""
+    def test_the_password_was_changed(self) -> None:
+        """Nobody can look who is linked, and nobody waits for that."""
         self.refuse("/api/v1/login", 401, {"detail": "Invalid login credentials"})
-        self.assertRegex(self.missing(), "does not let us in.*Invalid login credentials")
+        self.assertEqual(self.missing(), "")
+
+    def test_there_is_no_log_in(self) -> None:
+        """Another error of the log-in, or of its file, is told."""
+        self.refuse("/api/v1/login", 429, {"detail": "too many"})
+        self.assertRegex(self.missing(), "connections.*too many")
+        self.places.credentials.unlink()
+        self.assertIn("there is no log-in", self.missing())
 
     def test_connectors_that_are_not_there(self) -> None:
         """They are named; one that is linked but not validated, or no connector, is not there."""
