@@ -51,6 +51,8 @@ def principal_txn(connection: Connection, user: UUID, writers: Collection[str]) 
         select(granted.c.domain_id, roles.c.name)
         .join(roles, roles.c.id == granted.c.role_id)
         .where(granted.c.user_id == user, granted.c.deleted_at.is_(None), roles.c.deleted_at.is_(None))
+        # A role on no domain is one nowhere; the parent of the root is unset, too.
+        .where(granted.c.domain_id.is_not(None))
     ).all()
     below: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
     for id, parent in connection.execute(select(domains.c.id, domains.c.parent_id)):

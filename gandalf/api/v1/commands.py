@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from gandalf.api.errors import BadRequest, Undelivered
 from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.v1.network import Answer, Commands, Life
-from gandalf.api.v1.payloads import payload_members, payload_text, uuid_bytes, uuid_text
+from gandalf.api.v1.payloads import Whole, payload_members, payload_text, uuid_bytes, uuid_text
 from gandalf.api.v1.trace import TraceEntry, entry
 from gandalf.routing.failures import RoutingFailure
 from gandalf.store.database import Database
@@ -44,11 +44,11 @@ class CommandBody(BaseModel):
     command: str = Field(min_length=1, max_length=256, description="What is to be done, as CREATE_REPOSITORY.")
     payload: Any = Field(default=None, description="Text is sent as it is, any other value as JSON.")
     target: str = Field(default="", max_length=256, description="The connector to carry it out; any, by default.")
-    timeout: int = Field(
+    timeout: Whole = Field(
         default=0, ge=0, le=86_400_000, description="For the receipt; 0, or more than is allowed: as long as that."
     )
-    outcome_timeout: int = Field(default=3_600_000, ge=1, le=604_800_000, description="For the outcome.")
-    wait: int = Field(default=10_000, ge=0, le=600_000, description="For the end of it, before 202; 0: not at all.")
+    outcome_timeout: Whole = Field(default=3_600_000, ge=1, le=604_800_000, description="For the outcome.")
+    wait: Whole = Field(default=10_000, ge=0, le=600_000, description="For the end of it, before 202; 0: not at all.")
 
 
 class CommandsQuery(BaseModel):

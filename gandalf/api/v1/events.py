@@ -14,6 +14,7 @@ from gandalf.api.operation import Access, Call, Reply, operation
 from gandalf.api.v1.network import Events, Replays, Subscription
 from gandalf.api.v1.payloads import UUID_OR_NOTHING, payload_text, uuid_bytes, uuid_text
 from gandalf.api.v1.stream import EventStream, MakeQueue
+from gandalf.routing.errors import ERROR_TOPIC
 from gandalf.routing.failures import OVERLOADED, TIMEOUT, RoutingFailure
 
 RECORDED_WITHIN_S: Final = 30.0
@@ -30,7 +31,12 @@ class EventBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    topic: str = Field(min_length=1, max_length=256, description="Words separated by dots.")
+    topic: str = Field(
+        min_length=1,
+        max_length=256,
+        description="Words separated by dots.",
+        json_schema_extra={"not": {"const": ERROR_TOPIC}},
+    )
     event: str = Field(max_length=256, description="What happened, as REQUESTED.")
     payload: Any = Field(default=None, description="Text is sent as it is, any other value as JSON.")
     target: str = Field(default="", max_length=256, description="The component it is for; else whoever listens.")

@@ -5,10 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
+from pydantic import BeforeValidator
+
 from gandalf.api.errors import BadRequest
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""An integer, of which JSON also says 1.0."""
 
 UUID_OR_NOTHING: Final = r"^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$"
 

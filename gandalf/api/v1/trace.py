@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gandalf.api.errors import BadRequest
 from gandalf.api.operation import Access, Call, Reply, operation
@@ -37,7 +37,11 @@ def moment(value: object) -> int:
     raise ValueError("must be a time as 2026-01-31T12:00:00Z, or milliseconds since 1970")
 
 
-Moment = Annotated[int, BeforeValidator(moment)]
+Moment = Annotated[
+    int,
+    BeforeValidator(moment),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
+]
 Name = Annotated[str, Field(max_length=256)]
 
 
