@@ -13,8 +13,8 @@ from schemathesis.core.failures import Failure, ServerError
 from schemathesis.openapi.checks import AllowHeaderMismatch, MissingHeaderNotRejected, RejectedPositiveData
 
 KEPT = frozenset(json.loads(os.environ.get("GANDALF_KEPT", "[]")))
-"""Ids without which the test could not go on: of the user that it has logged in as, of this user's rights, and of the
-instance."""
+"""Ids without which the test could not go on: of the administrators (without two nothing is created), of what makes
+them so, and of the instance."""
 
 NETWORK = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
