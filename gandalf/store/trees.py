@@ -1,4 +1,7 @@
-"""Trees of domains and of tags: one root each, which is never removed, and no row below itself."""
+"""Trees of domains and of tags: one root each, which is never removed, and no row below itself.
+
+A tree changes once at a time: see `rows.lock_tree_txn`.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,40 @@ import uuid
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from . import tenant_schema as tables
 from .errors import Conflict, NotFound
 from .model import Model, Record, Value
 from .models import AUTHORIZATION, DOMAIN, ENVIRONMENT
-from .rows import create_txn, list_txn, read_txn, refuse_if_used_txn, update_txn
+from .rows import Page, create_txn, delete_txn, list_txn, lock_tree_txn, read_txn, update_txn
 from .times import at
 
 
-def root_txn(connection: Connection, model: Model, *, lock: bool = False) -> Record:
-    """The root. With `lock`, nobody else moves or removes a row before the end of the transaction."""
-    table = model.table
-    query = select(table).where(table.c.parent_id.is_(None)).order_by(table.c.created_at, table.c.id).limit(1)
-    row = connection.execute(query.with_for_update() if lock else query).first()
-    if row is None:
-        raise NotFound(f"there is no root {model.words}")
-    return dict(row._mapping)
+def root_txn(connection: Connection, model: Model) -> Record:
+    """The root. Raises `NotFound` when there is none."""
+    return _root(model, list_txn(connection, model, page=Page(filters={"parent_id": None})))
 
 
 def tree_txn(connection: Connection, model: Model, *, visible: Iterable[UUID] | None = None) -> Record:
-    """The root, with `Childs` all the way down: None at a leaf. Of what is `visible` (None: all) the branches."""
-    root = root_txn(connection, model)
+    """The root, with `Childs` all the way down: None at a leaf. Of what is `visible` (None: all) the branches.
+
+    Raises `NotFound` as `root_txn`.
+    """
     records = list_txn(connection, model)
-    wanted = None if visible is None else _with_ancestors(records, visible)
-    by_id = {record["id"]: record for record in records if wanted is None or record["id"] in wanted}
-    by_id.setdefault(root["id"], root)
+    root = _root(model, records)
+    if visible is not None:
+        wanted = _with_ancestors(records, [root["id"], *visible])
+        records = [record for record in records if record["id"] in wanted]
+    by_id = {record["id"]: record for record in records}
     for record in by_id.values():
         record["Childs"] = None
     for record in by_id.values():
         parent = by_id.get(record["parent_id"])
         if parent is not None:
-            parent["Childs"] = [*(parent["Childs"] or []), record]
-    return by_id[root["id"]]
+            parent["Childs"] = parent["Childs"] or []
+            parent["Childs"].append(record)
+    return root
 
 
 def below_txn(connection: Connection, model: Model, id: UUID) -> list[UUID]:
@@ -71,7 +74,7 @@ def change_txn(
 ) -> Record:
     """Change a row of a tree, which was read with `lock`; a parent left out or unset stays what it was.
 
-    Raises `Conflict` when it would be below itself, when the root would be hidden or moved, when a row would be
+    Raises `Conflict` when the row would be below itself, when the root would be hidden or moved, when a row would be
     hidden that others are below, and as `rows.update_txn`.
     """
     parent = values.get("parent_id") or before["parent_id"]
@@ -79,8 +82,7 @@ def change_txn(
     if values.get("deleted_at") is not None:
         _refuse_hiding(connection, model, before)
     if parent != before["parent_id"]:
-        root = root_txn(connection, model, lock=True)
-        if before["id"] == root["id"]:
+        if before["parent_id"] is None:
             raise Conflict(f"the root {model.words} cannot be below another")
         if parent in below_txn(connection, model, before["id"]):
             raise Conflict(f"the {model.words} cannot be below itself: {parent} is it, or is below it")
@@ -89,19 +91,17 @@ def change_txn(
 
 def remove_txn(connection: Connection, model: Model, id: UUID) -> None:
     """Remove a row and all that is below it. Raises `Conflict` for the root, and when something there is in use."""
-    if root_txn(connection, model, lock=True)["id"] == id:
+    lock_tree_txn(connection, model)
+    if root_txn(connection, model)["id"] == id:
         raise Conflict(f"the root {model.words} cannot be deleted")
-    ids = below_txn(connection, model, id)
-    refuse_if_used_txn(connection, model, ids)
-    connection.execute(delete(model.table).where(model.table.c.id == id))
+    delete_txn(connection, model, *below_txn(connection, model, id))
 
 
 def _refuse_hiding(connection: Connection, model: Model, record: Record) -> None:
     if record["parent_id"] is None:
         raise Conflict(f"the root {model.words} cannot be deleted")
-    query = select(func.count()).where(model.table.c.parent_id == record["id"], model.table.c.deleted_at.is_(None))
-    if count := connection.execute(query).scalar_one():
-        raise Conflict(f"the {model.words} cannot be hidden while {count} others are below it")
+    if list_txn(connection, model, page=Page(filters={"parent_id": record["id"]}, limit=1)):
+        raise Conflict(f"the {model.words} cannot be hidden while others are below it")
 
 
 def _inherit(connection: Connection, above: UUID, below: UUID, now: int) -> None:
@@ -111,14 +111,20 @@ def _inherit(connection: Connection, above: UUID, below: UUID, now: int) -> None
         if assigned:
             connection.execute(insert(table), assigned)
     for model in (ENVIRONMENT, AUTHORIZATION):
-        table = model.table
-        query = select(table).where(table.c.domain_id == above, table.c.deleted_at.is_(None))
-        times = {"created_at": at(now), "updated_at": at(now)}
-        copies = [
-            {**row._mapping, **times, "id": uuid.uuid4(), "domain_id": below} for row in connection.execute(query)
-        ]
-        if copies:
-            connection.execute(insert(table), copies)
+        new = {"created_at": at(now), "updated_at": at(now), "domain_id": below}
+        originals = list_txn(connection, model, page=Page(filters={"domain_id": above}))
+        # Made at the same time, the copies stand in the order of their ids: that of the originals.
+        ids = sorted(uuid.uuid4() for _ in originals)
+        if originals:
+            copies = [{**original, **new, "id": id} for original, id in zip(originals, ids, strict=True)]
+            connection.execute(insert(model.table), copies)
+
+
+def _root(model: Model, records: Iterable[Record]) -> Record:
+    for record in records:
+        if record["parent_id"] is None:
+            return record
+    raise NotFound(f"there is no root {model.words}")
 
 
 def _with_ancestors(records: Iterable[Record], visible: Iterable[UUID]) -> set[UUID]:
