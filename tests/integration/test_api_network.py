@@ -225,7 +225,8 @@ class OperationTests(ApiCase):
         """Returns the id of the last event that was heard."""
         stream = Stream(self, self.api, self.token, TOPICS)
         status, _, life = self.command(7)
-        self.assertEqual((status, life["state"], life["outcome"]["payload"]["number"]), (200, "SUCCESS", 7))
+        self.assertEqual(status, 200, f"{life}\n{logs(self.programs)()}")
+        self.assertEqual((life["state"], life["outcome"]["payload"]["number"]), ("SUCCESS", 7))
         for state in ("TAKEN", "SUCCESS"):
             last, told = stream.next()
             self.assertEqual((told["event"], told["reference"], told["source"]), (state, life["uuid"], "worker1"))
