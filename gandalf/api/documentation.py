@@ -29,24 +29,53 @@ class Documentation:
         self._describe = functools.cache(lambda: described(title, base, self.routes, face))
         self._parts = {part.name: part.read_bytes() for part in _PAGES.iterdir()}
 
-    @operation("GET", "/openapi.json", Access.OPEN, "Describe the API, in OpenAPI 3.1.", answers={200: dict})
+    @operation(
+        "GET",
+        "/openapi.json",
+        Access.OPEN,
+        "Describe the API, in OpenAPI 3.1.",
+        answers={200: dict},
+        tag="documentation",
+    )
     async def description(self, call: Call) -> Reply:
         """The document that the page is made from, too; made when it is first asked for: starting takes no longer."""
         return Reply(self._describe())
 
-    @operation("GET", "/docs", Access.OPEN, "A page to read and try the API.", answers={200: None}, media="text/html")
+    @operation(
+        "GET",
+        "/docs",
+        Access.OPEN,
+        "A page to read and try the API.",
+        answers={200: None},
+        tag="documentation",
+        media="text/html",
+    )
     async def page(self, call: Call) -> Reply:
         """The page; it loads its parts and the description."""
         return self._part("docs.html", "text/html")
 
     @operation(
-        "GET", "/docs/docs.js", Access.OPEN, "What the page does.", answers={200: None}, media="text/javascript"
+        "GET",
+        "/docs/docs.js",
+        Access.OPEN,
+        "What the page does.",
+        answers={200: None},
+        tag="documentation",
+        media="text/javascript",
     )
     async def script(self, call: Call) -> Reply:
         """The page's script."""
         return self._part("docs.js", "text/javascript")
 
-    @operation("GET", "/docs/docs.css", Access.OPEN, "How the page looks.", answers={200: None}, media="text/css")
+    @operation(
+        "GET",
+        "/docs/docs.css",
+        Access.OPEN,
+        "How the page looks.",
+        answers={200: None},
+        tag="documentation",
+        media="text/css",
+    )
     async def style(self, call: Call) -> Reply:
         """The page's style."""
         return self._part("docs.css", "text/css")

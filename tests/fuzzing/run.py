@@ -60,9 +60,16 @@ class Found:
 
 
 def fuzz(
-    account: Account, face: str, *, examples: int, seed: int | None = None, phases: tuple[str, ...] = PHASES
+    account: Account,
+    face: str,
+    *,
+    examples: int,
+    seed: int | None = None,
+    phases: tuple[str, ...] = PHASES,
+    mode: str = "all",
 ) -> Found:
-    """All operations of a face, all checks; `examples` at most for each operation and phase."""
+    """All operations of a face, all checks; `examples` at most for each operation and phase. `mode` is which requests
+    are made: `positive` ones, as the description has them, `negative` ones, or `all`."""
     token = account.token()
     environment = {
         **os.environ,
@@ -81,7 +88,16 @@ def fuzz(
         ]
         command += ["-H", f"Authorization: Bearer {token}", "--checks", "all", "--continue-on-failure", "--no-color"]
         command += ["--exclude-operation-id", ENDLESS, "--request-timeout", "60", "--warnings", "off"]
-        command += ["--max-examples", str(examples), "--phases", ",".join(phases), "--report-json-path", report]
+        command += [
+            "--mode",
+            mode,
+            "--max-examples",
+            str(examples),
+            "--phases",
+            ",".join(phases),
+            "--report-json-path",
+            report,
+        ]
         command += ["--generation-database", "none", *([] if seed is None else ["--seed", str(seed)])]
         done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
         output = done.stdout + done.stderr

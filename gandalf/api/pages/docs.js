@@ -25,9 +25,11 @@ function kind(schema = {}) {
   return schema.format ?? (Array.isArray(schema.type) ? schema.type.join(" or ") : schema.type) ?? "anything";
 }
 
+const ANY_TEXT = "^[^\\x00]*$";
+
 function limits(schema) {
   const told = { minimum: "at least", maximum: "at most", minLength: "shortest", maxLength: "longest", pattern: "pattern", default: "default" };
-  const parts = Object.entries(told).filter(([key]) => schema[key] !== undefined && schema[key] !== null);
+  const parts = Object.entries(told).filter(([key]) => schema[key] !== undefined && schema[key] !== null && schema[key] !== ANY_TEXT);
   return parts.map(([key, words]) => `${words} ${JSON.stringify(schema[key])}`).join(", ");
 }
 
@@ -228,7 +230,9 @@ function logIn() {
   const form = $("log-in");
   const said = element("span", { role: "status" });
   const schema = resolved(post.requestBody.content["application/json"].schema);
-  const inputs = Object.keys(schema.properties).map((name) => {
+  const names = Object.keys(schema.properties);
+  const inputs = [/email|login/i, /password/i].map((kind) => {
+    const name = names.find((each) => kind.test(each));
     const secret = /password/i.test(name);
     return element("input", { name, placeholder: name, ariaLabel: name, required: true, type: secret ? "password" : "text", autocomplete: secret ? "current-password" : "username" });
   });

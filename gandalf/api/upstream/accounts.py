@@ -43,7 +43,7 @@ class UpstreamAccounts:
         self._accounts = accounts
         self._resources = resources
 
-    @operation("GET", "/", Access.OPEN, "Say hello.", answers={200: None})
+    @operation("GET", "/", Access.OPEN, "Say hello.", answers={200: None}, tag="User")
     async def hello(self, call: Call) -> Reply:
         """Tells a client that it has found the API."""
         return Reply(b"Hello World!", headers={"Content-Type": "text/plain; charset=utf-8"})
@@ -55,6 +55,7 @@ class UpstreamAccounts:
         "Log in.",
         body=Credentials,
         answers={200: TokenAndUser, 401: None, 404: None, 429: None, 503: None},
+        tag="User",
     )
     async def login(self, call: Call) -> Reply:
         """A token for an email and a password."""
@@ -65,12 +66,21 @@ class UpstreamAccounts:
         user = await self._resources.read(account.id, USER, account.id)
         return Reply({"accessToken": token, "user": rendered(USER, user)})
 
-    @operation("POST", "/user/logout", Access.OPEN, "Do nothing: tokens expire by themselves.", answers={200: None})
+    @operation(
+        "POST",
+        "/user/logout",
+        Access.OPEN,
+        "Do nothing: tokens expire by themselves.",
+        answers={200: None},
+        tag="User",
+    )
     async def logout(self, call: Call) -> Reply:
         """An empty answer, as clients expect."""
         return Reply(b"", headers={"Content-Type": "text/plain; charset=utf-8"})
 
-    @operation("POST", "/user/register", Access.ROWS, "Create a user.", body=body_of(USER), answers={200: Token})
+    @operation(
+        "POST", "/user/register", Access.ROWS, "Create a user.", body=body_of(USER), answers={200: Token}, tag="User"
+    )
     async def register(self, call: Call) -> Reply:
         """Creates a user, and answers with a token of that user."""
         values = values_of(USER, call.body)

@@ -116,7 +116,7 @@ class V1Installation:
         body=TenantBody,
         answers={201: NewTenant},
         errors=_CLUSTER,
-        tag="Tenant",
+        tag="tenants",
     )
     async def create_tenant(self, call: Call) -> Reply:
         """Only from a tenant that administers the cluster."""
@@ -134,7 +134,7 @@ class V1Installation:
         "List the secrets of the tenant's components.",
         answers={200: RootModel[list[Secret]]},
         errors=_CLUSTER,
-        tag="Secret",
+        tag="secrets",
     )
     async def secrets(self, call: Call) -> Reply:
         """Without the secrets themselves, which nobody keeps."""
@@ -148,7 +148,7 @@ class V1Installation:
         body=SecretBody,
         answers={201: NewSecret},
         errors=_CLUSTER,
-        tag="Secret",
+        tag="secrets",
     )
     async def create_secret(self, call: Call) -> Reply:
         """For a component, or open."""
@@ -162,7 +162,7 @@ class V1Installation:
         "Revoke a secret.",
         answers={204: None},
         errors=_CLUSTER,
-        tag="Secret",
+        tag="secrets",
     )
     async def revoke_secret(self, call: Call, id: UUID) -> Reply:
         """Who is linked stays until the link breaks."""
@@ -176,7 +176,7 @@ class V1Installation:
         "Store a logical component; the body is its definition, in YAML or JSON.",
         answers={204: None},
         errors=(*_CLUSTER, InvalidDefinition, NoFile, BodyTooLong),
-        tag="LogicalComponent",
+        tag="logical-components",
         takes="application/yaml",
     )
     async def save_component(self, call: Call) -> Reply:
