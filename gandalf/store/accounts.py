@@ -44,12 +44,18 @@ def replace_hash_txn(connection: Connection, account: Account, password_hash: st
 
 def signing_keys_txn(connection: Connection, *, now: int) -> list[bytes]:
     """The installation's signing keys, the newest first; one is made if there is none."""
-    keys = tables.signing_keys
-    # Of several instances that start at once on a new database one makes the key: all lock the same row.
-    connection.execute(select(tables.migration_lock).with_for_update())
-    query = select(keys.c.secret).order_by(keys.c.created_at.desc(), keys.c.id)
-    found = [bytes(secret) for secret in connection.execute(query).scalars()]
+    found = _keys(connection)
+    if not found:
+        # Of several instances that start at once on a new database one makes the key: all lock the same row.
+        connection.execute(select(tables.migration_lock).with_for_update())
+        found = _keys(connection)
     if not found:
         found = [secrets.token_bytes(KEY_BYTES)]
-        connection.execute(insert(keys).values(id=uuid.uuid4(), secret=found[0], created_at=at(now)))
+        connection.execute(insert(tables.signing_keys).values(id=uuid.uuid4(), secret=found[0], created_at=at(now)))
     return found
+
+
+def _keys(connection: Connection) -> list[bytes]:
+    keys = tables.signing_keys
+    query = select(keys.c.secret).order_by(keys.c.created_at.desc(), keys.c.id)
+    return [bytes(secret) for secret in connection.execute(query).scalars()]

@@ -13,6 +13,7 @@ _UNAVAILABLE_CLASSES = frozenset({"08", "53"})  # connection exceptions; out of 
 _UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "57P05"})  # shutting down, crashed, starting, idle
 _INTEGRITY_CLASS = "23"
 _STATEMENT_TIMEOUT = "57014"
+_TOO_LONG = "54000"  # a text that an index cannot hold
 
 
 class StoreError(Exception):
@@ -73,6 +74,8 @@ def translate(error: exc.SQLAlchemyError | psycopg2.Error, name: str) -> StoreEr
     if state[:2] == _INTEGRITY_CLASS:
         constraint = getattr(getattr(original, "diag", None), "constraint_name", None) or ""
         return Conflict(f"{name}: {_first_line(original)}", constraint)
+    if state == _TOO_LONG:
+        return InvalidName(f"{name}: a text by which something is found is too long; about 2,600 bytes are allowed")
     # The text of other errors may quote values; the state and the statement's name are enough to find it.
     return QueryFailed(f"{name}: {type(original).__name__} (SQLSTATE {state or 'none'})", state)
 

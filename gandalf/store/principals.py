@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from . import tenant_schema as tables
 from .errors import NotFound
@@ -19,7 +19,7 @@ ADMINISTRATOR = "Administrator"
 @attrs.frozen
 class Principal:
     """A user, and the domains on which he or she may read, write and administer: those with a fitting
-    authorization, and all below them.
+    authorization, and all below them; below the root they need not be named.
 
     `root` is the domain that stands for the whole tenant; who administers it is an administrator of the tenant.
     """
@@ -43,28 +43,32 @@ def principal_txn(connection: Connection, user: UUID, writers: Collection[str]) 
     Raises `NotFound` for a user who is not there (any more).
     """
     users, roles, domains, granted = tables.users, tables.roles, tables.domains, tables.authorizations
-    query = select(users.c.email).where(users.c.id == user, users.c.deleted_at.is_(None))
-    email = connection.execute(query).scalar()
-    if email is None:
+    valid = and_(granted.c.user_id == users.c.id, granted.c.deleted_at.is_(None), roles.c.deleted_at.is_(None))
+    query = (
+        select(users.c.email, roles.c.name, granted.c.domain_id)
+        .select_from(users)
+        .outerjoin(granted.join(roles, roles.c.id == granted.c.role_id), valid)
+        .where(users.c.id == user, users.c.deleted_at.is_(None))
+    )
+    rows = connection.execute(query).all()
+    if not rows:
         raise NotFound("there is no such user any more")
-    grants = connection.execute(
-        select(granted.c.domain_id, roles.c.name)
-        .join(roles, roles.c.id == granted.c.role_id)
-        .where(granted.c.user_id == user, granted.c.deleted_at.is_(None), roles.c.deleted_at.is_(None))
-        # A role on no domain is one nowhere; the parent of the root is unset, too.
-        .where(granted.c.domain_id.is_not(None))
-    ).all()
-    below: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
-    for id, parent in connection.execute(select(domains.c.id, domains.c.parent_id)):
-        below[parent].append(id)
+    grants = [(row.domain_id, row.name) for row in rows if row.domain_id is not None]
+    root = connection.execute(select(domains.c.id).where(domains.c.parent_id.is_(None))).scalar()
     administered = {domain for domain, role in grants if role == ADMINISTRATOR}
-    written = {domain for domain, role in grants if role in writers}
+    written = {domain for domain, role in grants if role in writers} | administered
+    read = {domain for domain, _ in grants}
+    below: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
+    # A right on the root holds everywhere: what is below need not be known for it.
+    if read - {root}:
+        for id, parent in connection.execute(select(domains.c.id, domains.c.parent_id)):
+            below[parent].append(id)
     return Principal(
         user,
-        email,
-        next(iter(below[None]), None),
-        reading=_with_below({domain for domain, _ in grants}, below),
-        writing=_with_below(administered | written, below),
+        rows[0].email,
+        root,
+        reading=_with_below(read, below),
+        writing=_with_below(written, below),
         administering=_with_below(administered, below),
     )
 

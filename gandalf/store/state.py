@@ -37,6 +37,8 @@ def settle_txn(connection: Connection) -> None:
 
     Raises `LastAdministrator` when none is left.
     """
+    # Of two that each remove one of the last two administrators, the second waits here, and counts what is left.
+    connection.execute(select(tables.state).with_for_update())
     administrators = administrators_txn(connection)
     if not administrators:
         raise LastAdministrator("the tenant would have no administrator left")

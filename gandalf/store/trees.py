@@ -49,7 +49,7 @@ def below_txn(connection: Connection, model: Model, id: UUID) -> list[UUID]:
     """The id itself, and those of all rows below it."""
     table = model.table
     start = select(table.c.id).where(table.c.id == id).cte("below", recursive=True)
-    below = start.union_all(select(table.c.id).join(start, table.c.parent_id == start.c.id))
+    below = start.union(select(table.c.id).join(start, table.c.parent_id == start.c.id))
     return list(connection.execute(select(below.c.id)).scalars())
 
 

@@ -28,6 +28,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("files_pkey")),
     )
     for table, column, referred in _IN_USE:
-        name = f"{table}_{column}_fkey"
-        op.drop_constraint(name, table, type_="foreignkey")
-        op.create_foreign_key(name, table, referred, [column], ["id"])
+        op.drop_constraint(f"{table}_{column}_fkey", table, type_="foreignkey")
+        # Not by the same name again: CockroachDB does not take that within one transaction.
+        op.create_foreign_key(f"{table}_{column}_in_use_fkey", table, referred, [column], ["id"])
