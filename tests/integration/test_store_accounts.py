@@ -45,7 +45,7 @@ class SeededCase(SynchronousTestCase):
         id: UUID = create_txn(self.connection, USER, {"email": email}, now=1)["id"]
         return id
 
-    def grant(self, user: UUID, role: str, domain: UUID) -> None:
+    def grant(self, user: UUID, role: str, domain: UUID | None) -> None:
         """Give a role, which is made if it is not there."""
         query = select(tables.roles.c.id).where(tables.roles.c.name == role)
         role_id = (
@@ -87,6 +87,23 @@ class PrincipalTests(SeededCase):
         self.assertEqual(principal.reading, {a, b, c})
         self.assertEqual(principal.writing, {a, c})
         self.assertEqual(principal.administering, {c})
+
+    def test_a_role_on_no_domain(self) -> None:
+        """Is a right nowhere, and not on the root, whose parent is unset too."""
+        user = self.user("a")
+        self.grant(user, "Administrator", None)
+        principal = principal_txn(self.connection, user, WRITERS)
+        self.assertEqual((principal.reading, principal.writing, principal.administering), (set(), set(), set()))
+        self.assertFalse(principal.is_administrator)
+
+    def test_a_role_on_the_root(self) -> None:
+        """Holds everywhere: only the root is named."""
+        root = root_txn(self.connection, DOMAIN)["id"]
+        create_below_txn(self.connection, DOMAIN, root, {"name": "a"}, now=1)
+        user = self.user("a")
+        self.grant(user, "Writer", root)
+        principal = principal_txn(self.connection, user, WRITERS)
+        self.assertEqual((principal.reading, principal.writing, principal.administering), ({root}, {root}, set()))
 
     def test_administrators_cost_two_queries(self) -> None:
         """However many domains there are: every request begins with this."""
