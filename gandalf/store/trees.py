@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, literal, select
 
 from . import tenant_schema as tables
 from .errors import Conflict, NotFound
@@ -17,6 +18,9 @@ from .model import Model, Record, Value
 from .models import AUTHORIZATION, DOMAIN, ENVIRONMENT
 from .rows import Page, create_txn, delete_txn, list_txn, lock_tree_txn, read_txn, update_txn
 from .times import at
+
+MAX_LEVELS: Final = 100
+"""From the root to the deepest row: whoever draws or renders a tree goes down it."""
 
 
 def root_txn(connection: Connection, model: Model) -> Record:
@@ -53,15 +57,37 @@ def below_txn(connection: Connection, model: Model, id: UUID) -> list[UUID]:
     return list(connection.execute(select(below.c.id)).scalars())
 
 
+def _levels_above(connection: Connection, model: Model, id: UUID) -> int:
+    """How many rows there are from the root to this one, both counted."""
+    table = model.table
+    start = select(table.c.id, table.c.parent_id).where(table.c.id == id).cte("above", recursive=True)
+    above = start.union(select(table.c.id, table.c.parent_id).join(start, table.c.id == start.c.parent_id))
+    return connection.execute(select(func.count()).select_from(above)).scalar_one()
+
+
+def _levels_below(connection: Connection, model: Model, id: UUID) -> int:
+    """How many rows there are from this one to the deepest below it, both counted."""
+    table = model.table
+    start = select(table.c.id, literal(1).label("level")).where(table.c.id == id).cte("below", recursive=True)
+    below = start.union(select(table.c.id, start.c.level + 1).join(start, table.c.parent_id == start.c.id))
+    return connection.execute(select(func.max(below.c.level))).scalar_one() or 0
+
+
+def _refuse_depth(connection: Connection, model: Model, parent: UUID, levels: int) -> None:
+    if _levels_above(connection, model, parent) + levels > MAX_LEVELS:
+        raise Conflict(f"a tree of {model.plural} has at most {MAX_LEVELS} levels")
+
+
 def create_below_txn(
     connection: Connection, model: Model, parent: UUID, values: Mapping[str, Value], *, now: int
 ) -> Record:
     """Store a row below `parent`. A domain gets its parent's GitURL and libraries, copies of its environments, its
     tags, and copies of its authorizations.
 
-    Raises `NotFound` when there is no such parent; `Conflict` as `rows.create_txn`.
+    Raises `NotFound` when there is no such parent; `Conflict` as `rows.create_txn`, and beyond `MAX_LEVELS`.
     """
     above = read_txn(connection, model, parent, lock=True)
+    _refuse_depth(connection, model, parent, 1)
     if model is not DOMAIN:
         return create_txn(connection, model, {**values, "parent_id": parent}, now=now)
     created = create_txn(connection, model, {**values, "parent_id": parent, "git_url": above["git_url"]}, now=now)
@@ -75,7 +101,7 @@ def change_txn(
     """Change a row of a tree, which was read with `lock`; a parent left out or unset stays what it was.
 
     Raises `Conflict` when the row would be below itself, when the root would be hidden or moved, when a row would be
-    hidden that others are below, and as `rows.update_txn`.
+    hidden that others are below, beyond `MAX_LEVELS`, and as `rows.update_txn`.
     """
     parent = values.get("parent_id") or before["parent_id"]
     values = {**values, "parent_id": parent}
@@ -86,6 +112,8 @@ def change_txn(
             raise Conflict(f"the root {model.words} cannot be below another")
         if parent in below_txn(connection, model, before["id"]):
             raise Conflict(f"the {model.words} cannot be below itself: {parent} is it, or is below it")
+        assert isinstance(parent, UUID)
+        _refuse_depth(connection, model, parent, _levels_below(connection, model, before["id"]))
     return update_txn(connection, model, before, values, now=now)
 
 

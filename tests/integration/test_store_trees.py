@@ -118,6 +118,20 @@ class TreeTests(TenantTables):
                     str(error), f"the {model.words} cannot be below itself: {parent} is it, or is below it"
                 )
 
+    def test_no_deeper_than_can_be_drawn(self) -> None:
+        """Neither by a row made below the deepest, nor by moving rows there together with what is below them."""
+        for model, root in self.roots():
+            last = deepest = root
+            for _ in range(trees.MAX_LEVELS - 1):
+                last, deepest = deepest, self.below(model, deepest)["id"]
+            said = f"a tree of {model.plural} has at most {trees.MAX_LEVELS} levels"
+            self.assertEqual(str(self.assertRaises(Conflict, self.below, model, deepest)), said)
+            a = self.below(model, root)
+            self.assertEqual(self.change(model, a, parent_id=last)["parent_id"], last)
+            b = self.below(model, root)
+            self.below(model, b["id"])
+            self.assertEqual(str(self.assertRaises(Conflict, self.change, model, b, parent_id=last)), said)
+
     def test_the_root_stays(self) -> None:
         """The root can be renamed, but not moved, hidden or deleted."""
         for model, root in self.roots():
