@@ -242,7 +242,7 @@ class RunningNetwork(SynchronousTestCase):
             "\n".join(
                 f"secret_file = {path}" if line.startswith("secret_file") else line
                 for line in text.splitlines()
-                if not line.startswith("database_file")
+                if not line.startswith(("database_file", "credentials_file"))
             )
         )
         done = self.gandalf("--settings", str(settings), "send", "vcs.LIST_REPOSITORIES", status=3)
