@@ -38,7 +38,7 @@ def makeService(options: Options) -> IService:
     from gandalf.aggregator.service import AggregatorService
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
-    from gandalf.service import ProgramService, settle_memory
+    from gandalf.service import ProgramService, favour_the_reactor, settle_memory
     from gandalf.shoset.tls import TLSError
 
     reactor: Any = global_reactor
@@ -49,6 +49,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit(str(error)) from None
     output = LogOutput.for_stdout(config.log.level, config.log.format)
     top = LoggedService(output)
+    favour_the_reactor()
     runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
     runner.program = AggregatorService(
         config,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Protocol, get_origin
@@ -18,7 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from gandalf.api.bodies import BadBody, json_body
 from gandalf.api.errors import BadRequest, Trouble, explained, trouble_of
 from gandalf.api.guard import Guard
-from gandalf.api.operation import Access, Call, Operation, Reply, Route
+from gandalf.api.operation import Access, Call, Operation, Reply, Route, json_bytes
 from gandalf.api.policy import Level, require
 
 MAX_JSON: Final = 1024 * 1024
@@ -150,4 +149,4 @@ def _send(request: IRequest, reply: Reply) -> bytes:
         request.setHeader(name.lower().encode(), value.encode())
     if isinstance(reply.value, bytes):
         return reply.value
-    return json.dumps(reply.value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json_bytes(reply.value)

@@ -6,6 +6,7 @@ API (OpenAPI) is made from the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -66,6 +67,11 @@ class Call:
     principal: Principal | None = None
     body: Any = attrs.field(default=None, repr=False)
     query: Any = None
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as it goes out."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 @attrs.frozen

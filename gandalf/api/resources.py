@@ -4,6 +4,7 @@ who asks and what he or she may do."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -17,6 +18,8 @@ from gandalf.store.models import AUTHORIZATION, DOMAIN, PRODUCT, ROLE, USER
 from gandalf.store.principals import ADMINISTRATOR, Principal
 from gandalf.store.rows import EVERYTHING, Page
 from gandalf.store.state import require_two_txn, settle_txn
+
+T = TypeVar("T")
 
 Records = list[Record]
 
@@ -42,14 +45,20 @@ class Resources:
         self._two_administrators = two_administrators
 
     def list(
-        self, user: UUID, model: Model, *, page: Page = EVERYTHING, loads: Loads | None = None
-    ) -> Deferred[Records]:
-        """The rows that the user may see."""
+        self,
+        user: UUID,
+        model: Model,
+        shown: Callable[[Records], T],
+        *,
+        page: Page = EVERYTHING,
+        loads: Loads | None = None,
+    ) -> Deferred[T]:
+        """The rows that the user may see, `shown`: in the thread of the query, for a list may be long."""
 
-        def list_rows_txn(connection: Connection, principal: Principal) -> Records:
+        def list_rows_txn(connection: Connection, principal: Principal) -> T:
             found = rows.list_txn(connection, model, scope=scope_of(principal, model), page=page)
             rows.load_txn(connection, model, found, loads or {})
-            return found
+            return shown(found)
 
         return self._guard.run(f"list {model.plural}", user, list_rows_txn)
 
@@ -126,12 +135,11 @@ class Resources:
 
         return self._guard.run(f"delete a {model.words}", user, delete_row_txn)
 
-    def tree(self, user: UUID, model: Model) -> Deferred[Record]:
-        """The root, with `Childs` all the way down: of domains, the branches that the user may see."""
+    def tree(self, user: UUID, model: Model, shown: Callable[[Record], T]) -> Deferred[T]:
+        """The root, with `Childs` all the way down, `shown`: of domains, the branches that the user may see."""
 
-        def read_tree_txn(connection: Connection, principal: Principal) -> Record:
-            scope = scope_of(principal, model)
-            return trees.tree_txn(connection, model, visible=scope)
+        def read_tree_txn(connection: Connection, principal: Principal) -> T:
+            return shown(trees.tree_txn(connection, model, visible=scope_of(principal, model)))
 
         return self._guard.run(f"read the tree of {model.plural}", user, read_tree_txn)
 

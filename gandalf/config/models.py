@@ -113,7 +113,7 @@ class API(Section):
 class Pool(Section):
     """[database]: the connections to the tenant's database."""
 
-    connections: Annotated[int, between(1, 100, "connections")] = 5
+    connections: Annotated[int, between(1, 100, "connections")] = 2
     statement_timeout: Annotated[int, between(100, 600_000, "ms")] = 30_000
 
 

@@ -44,8 +44,9 @@ def principal_txn(connection: Connection, user: UUID, writers: Collection[str]) 
     """
     users, roles, domains, granted = tables.users, tables.roles, tables.domains, tables.authorizations
     valid = and_(granted.c.user_id == users.c.id, granted.c.deleted_at.is_(None), roles.c.deleted_at.is_(None))
+    root = select(domains.c.id).where(domains.c.parent_id.is_(None)).limit(1).scalar_subquery()
     query = (
-        select(users.c.email, roles.c.name, granted.c.domain_id)
+        select(users.c.email, roles.c.name, granted.c.domain_id, root.label("root"))
         .select_from(users)
         .outerjoin(granted.join(roles, roles.c.id == granted.c.role_id), valid)
         .where(users.c.id == user, users.c.deleted_at.is_(None))
@@ -54,19 +55,18 @@ def principal_txn(connection: Connection, user: UUID, writers: Collection[str]) 
     if not rows:
         raise NotFound("there is no such user any more")
     grants = [(row.domain_id, row.name) for row in rows if row.domain_id is not None]
-    root = connection.execute(select(domains.c.id).where(domains.c.parent_id.is_(None))).scalar()
     administered = {domain for domain, role in grants if role == ADMINISTRATOR}
     written = {domain for domain, role in grants if role in writers} | administered
     read = {domain for domain, _ in grants}
     below: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
     # A right on the root holds everywhere: what is below need not be known for it.
-    if read - {root}:
+    if read - {rows[0].root}:
         for id, parent in connection.execute(select(domains.c.id, domains.c.parent_id)):
             below[parent].append(id)
     return Principal(
         user,
         rows[0].email,
-        root,
+        rows[0].root,
         reading=_with_below(read, below),
         writing=_with_below(written, below),
         administering=_with_below(administered, below),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from gandalf.api.operation import Access, Call, Operation, Reply, Route
+from gandalf.api.operation import Access, Call, Operation, Reply, Route, json_bytes
 from gandalf.api.resources import Resources
 from gandalf.api.upstream.views import answer_of, body_of, rendered, values_of
 from gandalf.store.assignments import ASSIGNED
@@ -121,11 +121,16 @@ class UpstreamRows:
         return Route(told, functools.partial(getattr(self, f"_{verb}"), model))
 
     async def _list(self, model: Model, call: Call) -> Reply:
-        found = await self._resources.list(call.user, model, loads=model.listed)
-        return Reply([rendered(model, record) for record in found])
+        def shown(found: list[Record]) -> bytes:
+            return json_bytes([rendered(model, record) for record in found])
+
+        return Reply(await self._resources.list(call.user, model, shown, loads=model.listed))
 
     async def _tree(self, model: Model, call: Call) -> Reply:
-        return Reply(rendered(model, await self._resources.tree(call.user, model)))
+        def shown(root: Record) -> bytes:
+            return json_bytes(rendered(model, root))
+
+        return Reply(await self._resources.tree(call.user, model, shown))
 
     async def _read(self, model: Model, call: Call, id: UUID) -> Reply:
         return Reply(rendered(model, await self._resources.read(call.user, model, id, loads=model.read)))

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from twisted.web.iweb import IRequest
 
 from gandalf.api.errors import PreconditionFailed
-from gandalf.api.operation import Access, Call, Operation, Reply, Route
+from gandalf.api.operation import Access, Call, Operation, Reply, Route, json_bytes
 from gandalf.api.resources import Check, Resources
 from gandalf.api.v1 import views
 from gandalf.api.v1.cursor import cursor_after, place_of
@@ -101,15 +101,19 @@ class V1Resources:
         page = Page(
             views.filters_of(model, call.query), order.removeprefix("-"), order.startswith("-"), limit + 1, after
         )
-        found = await self._resources.list(call.user, model, page=page)
-        items = [views.shown(model, record) for record in found[:limit]]
-        if len(found) <= limit:
-            return Reply({"items": items, "next": None})
-        cursor = cursor_after(found[limit - 1], order)
-        return Reply({"items": items, "next": cursor}, headers={"Link": _link_to_next(call.request, cursor)})
+
+        def shown(found: list[Record]) -> tuple[bytes, str | None]:
+            cursor = cursor_after(found[limit - 1], order) if len(found) > limit else None
+            return json_bytes({"items": [views.shown(model, each) for each in found[:limit]], "next": cursor}), cursor
+
+        content, cursor = await self._resources.list(call.user, model, shown, page=page)
+        return Reply(content, headers={} if cursor is None else {"Link": _link_to_next(call.request, cursor)})
 
     async def _tree(self, model: Model, call: Call) -> Reply:
-        return Reply(views.shown_tree(model, await self._resources.tree(call.user, model)))
+        def shown(root: Record) -> bytes:
+            return json_bytes(views.shown_tree(model, root))
+
+        return Reply(await self._resources.tree(call.user, model, shown))
 
     async def _read(self, model: Model, call: Call, id: UUID) -> Reply:
         record = await self._resources.read(call.user, model, id)
