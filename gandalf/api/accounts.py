@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,21 @@ from gandalf.api.passwords import burn, stored, verified
 from gandalf.store.accounts import Account, account_txn, replace_hash_txn
 from gandalf.store.database import Database
 from gandalf.store.errors import NotFound
+from gandalf.store.model import Model, Value
+
+HashFor = Callable[[str | None], Awaitable[str | None]]
+"""The hash under which a password is to be kept; None when it stays as it is (:meth:`Accounts.hash_for`)."""
+
+
+async def keep_password(
+    model: Model, values: dict[str, Value], password: Callable[[], str | None], hash_for: HashFor
+) -> None:
+    """Put the hash of a password that a client sets among the values of a row, if rows of `model` have one."""
+    member = model.password
+    if member is not None and member.column is not None:
+        hashed = await hash_for(password())
+        if hashed is not None:
+            values[member.column] = hashed
 
 
 class Accounts:

@@ -14,7 +14,7 @@ from gandalf.api.guard import Guard
 from gandalf.api.policy import Forbidden, allows, require_change, rule_of, scope_of
 from gandalf.store import assignments, rows, trees
 from gandalf.store.model import Loads, Many, Model, Record, Value
-from gandalf.store.models import AUTHORIZATION, DOMAIN, PRODUCT, ROLE, USER
+from gandalf.store.models import AUTHORIZATION, DOMAIN, PRODUCT, ROLE, TENANT, USER
 from gandalf.store.principals import ADMINISTRATOR, Principal
 from gandalf.store.rows import EVERYTHING, Page
 from gandalf.store.state import require_two_txn, settle_txn
@@ -27,6 +27,9 @@ Check = Callable[[Record], None]
 """Raises when a row is not in the state that the client thinks."""
 
 ANY_STATE: Check = lambda record: None  # noqa: E731
+
+CREATED_ELSEWHERE = frozenset({TENANT.name})
+"""Models whose creation is more than a row."""
 
 _SETTLING = frozenset({"User", "Role", "Authorization", "Domain"})
 """Models whose rows decide who is an administrator."""
@@ -147,8 +150,7 @@ class Resources:
         """What is assigned to a domain."""
 
         def read_assigned_txn(connection: Connection, principal: Principal) -> Records:
-            rows.read_txn(connection, DOMAIN, domain, scope=scope_of(principal, DOMAIN))
-            return assignments.assigned_txn(connection, what, domain)
+            return assignments.assigned_txn(connection, what, domain, scope=scope_of(principal, DOMAIN))
 
         return self._guard.run("what is assigned to a domain", user, read_assigned_txn)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -48,11 +47,6 @@ class Claims:
     tenant: str
     issued_at: int
     expires_at: int
-
-
-def new_key() -> bytes:
-    """A key from the system's randomness."""
-    return secrets.token_bytes(KEY_SIZE)
 
 
 def bearer(header: bytes | None) -> str:

@@ -42,6 +42,11 @@ def replace_hash_txn(connection: Connection, account: Account, password_hash: st
     connection.execute(update(users).where(*same).values(password_hash=password_hash))
 
 
+def new_key() -> bytes:
+    """A signing key, from the system's randomness."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
 def signing_keys_txn(connection: Connection, *, now: int) -> list[bytes]:
     """The installation's signing keys, the newest first; one is made if there is none."""
     found = _keys(connection)
@@ -50,7 +55,7 @@ def signing_keys_txn(connection: Connection, *, now: int) -> list[bytes]:
         connection.execute(select(tables.migration_lock).with_for_update())
         found = _keys(connection)
     if not found:
-        found = [secrets.token_bytes(KEY_BYTES)]
+        found = [new_key()]
         connection.execute(insert(tables.signing_keys).values(id=uuid.uuid4(), secret=found[0], created_at=at(now)))
     return found
 

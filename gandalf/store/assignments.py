@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from .model import Many, Record
 from .models import DOMAIN, MODELS
-from .rows import load_txn, read_txn
+from .rows import Scope, load_txn, read_txn
 
 ASSIGNED: dict[str, Many] = {
     MODELS[member.model].collection: member
@@ -19,9 +19,9 @@ ASSIGNED: dict[str, Many] = {
 """By the name of their resource: `tag`, `library`."""
 
 
-def assigned_txn(connection: Connection, assigned: Many, domain: UUID) -> list[Record]:
-    """What is assigned to a domain. Raises `NotFound` for an unknown domain."""
-    record = read_txn(connection, DOMAIN, domain)
+def assigned_txn(connection: Connection, assigned: Many, domain: UUID, *, scope: Scope = None) -> list[Record]:
+    """What is assigned to a domain. Raises `NotFound` for an unknown domain, and for one outside the scope."""
+    record = read_txn(connection, DOMAIN, domain, scope=scope)
     load_txn(connection, DOMAIN, [record], {assigned.key: {}})
     found: list[Record] = record[assigned.key]
     return found

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from gandalf.api.accounts import HashFor, keep_password
 from gandalf.api.operation import Access, Call, Operation, Reply, Route, json_bytes
-from gandalf.api.resources import Resources
+from gandalf.api.resources import CREATED_ELSEWHERE, Resources
 from gandalf.api.upstream.views import answer_of, body_of, rendered, values_of
 from gandalf.store.assignments import ASSIGNED
 from gandalf.store.model import Many, Model, Record, Value
-from gandalf.store.models import MODELS, TENANT
-
-HashFor = Callable[[str], Awaitable[str | None]]
-"""The hash under which a password is to be kept; None for an empty one, which changes nothing."""
+from gandalf.store.models import MODELS
 
 
 class Success(BaseModel):
@@ -27,9 +25,6 @@ class Success(BaseModel):
 
 
 SUCCESS = Reply({"result": "success"})
-
-_CREATED_ELSEWHERE = frozenset({TENANT.name})
-"""Models whose creation is more than a row."""
 
 
 class UpstreamRows:
@@ -60,7 +55,7 @@ class UpstreamRows:
             yield self._route(
                 model, "tree", "GET", f"{whole}/tree", f"The {words} tree, from its root.", {200: answer}
             )
-        if model.can("create") and model.name not in _CREATED_ELSEWHERE:
+        if model.can("create") and model.name not in CREATED_ELSEWHERE:
             path = one if model.tree else whole
             yield self._route(model, "create", "POST", path, f"Create a {words}.", {201: answer}, body)
         if model.can("read"):
@@ -155,11 +150,7 @@ class UpstreamRows:
 
     async def _values(self, model: Model, body: Any) -> dict[str, Value]:
         values = values_of(model, body)
-        password = model.password
-        if password is not None and password.column is not None:
-            hashed = await self._hash_for(body.password)
-            if hashed is not None:
-                values[password.column] = hashed
+        await keep_password(model, values, lambda: body.password, self._hash_for)
         return values
 
     async def _list_assigned(self, many: Many, call: Call, id: UUID) -> Reply:

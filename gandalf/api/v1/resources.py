@@ -11,24 +11,19 @@ from uuid import UUID
 from pydantic import BaseModel
 from twisted.web.iweb import IRequest
 
+from gandalf.api.accounts import HashFor, keep_password
 from gandalf.api.errors import PreconditionFailed
 from gandalf.api.operation import Access, Call, Operation, Reply, Route, json_bytes
-from gandalf.api.resources import Check, Resources
+from gandalf.api.resources import CREATED_ELSEWHERE, Check, Resources
 from gandalf.api.v1 import views
 from gandalf.api.v1.cursor import cursor_after, place_of
 from gandalf.api.v1.tags import matches, tags_in
 from gandalf.store.assignments import ASSIGNED
 from gandalf.store.model import Many, Model, Record, Value
-from gandalf.store.models import DOMAIN, MODELS, TENANT
+from gandalf.store.models import DOMAIN, MODELS
 from gandalf.store.rows import Page
 
-HashFor = Callable[[str | None], Awaitable[str | None]]
-"""The hash under which a password is to be kept; None when it stays as it is."""
-
 NOTHING: Final = Reply(b"", 204)
-
-_CREATED_ELSEWHERE: Final = frozenset({TENANT.name})
-"""Models whose creation is more than a row."""
 
 _IF_MATCH: Final = {"If-Match": "The ETag that the row has to have, or several; `*`: any. Otherwise 412."}
 _IF_NONE_MATCH: Final = {"If-None-Match": "An ETag that is known already, or several: 304 if the row still has it."}
@@ -63,7 +58,7 @@ class V1Resources:
             handler = functools.partial(self._tree, model)
             tree = {200: views.tree_of(model)}
             yield route("tree", "GET", f"{whole}/tree", f"The {words} tree, from its root.", handler, tree)
-        if model.can("create") and model.name not in _CREATED_ELSEWHERE:
+        if model.can("create") and model.name not in CREATED_ELSEWHERE:
             handler = functools.partial(self._create, model)
             body = views.creation_of(model)
             yield route("create", "POST", whole, f"Create a {words}.", handler, {201: answer}, body=body)
@@ -145,11 +140,7 @@ class V1Resources:
 
     async def _values(self, model: Model, body: BaseModel) -> dict[str, Value]:
         values = views.values_of(model, body)
-        password = model.password
-        if password is not None and password.column is not None:
-            hashed = await self._hash_for(body.model_dump(by_alias=True)["password"])
-            if hashed is not None:
-                values[password.column] = hashed
+        await keep_password(model, values, lambda: body.model_dump(by_alias=True)["password"], self._hash_for)
         return values
 
     async def _list_assigned(self, many: Many, call: Call, id: UUID) -> Reply:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.api.tokens import MAX_LENGTH, Claims, Signer, TokenError, TokenMissing, TokenRefused, bearer, new_key
+from gandalf.api.tokens import MAX_LENGTH, Claims, Signer, TokenError, TokenMissing, TokenRefused, bearer
+from gandalf.store.accounts import new_key
 
 KEY, OLD = b"k" * 32, b"o" * 32
 USER = UUID("0189a1b2-0000-4000-8000-000000000001")
@@ -128,7 +129,7 @@ class SignerTests(TokenTestCase):
             self.assertRefused(token)
 
     def test_keys(self) -> None:
-        """Keys have 32 bytes at least, and there is one."""
+        """Keys have 32 bytes at least, and there is one; those that the store makes have."""
         for keys in ([], [b"k" * 31], [KEY, b""]):
             self.assertRaises(ValueError, Signer, keys, "t", self.clock.seconds)
         self.assertEqual(len({new_key() for _ in range(10)}), 10)
