@@ -17,7 +17,8 @@ from twisted.internet.endpoints import (
 from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
 
-from gandalf.config import TLS, Address, Limits, ListenerLimits
+from gandalf.config import TLS, Address, AggregatorLimits, Limits, ListenerLimits
+from gandalf.routing.overload import Rates
 from gandalf.shoset import settings, tls
 from gandalf.shoset.dialler import Connect
 
@@ -54,6 +55,11 @@ def limits_of(limits: Limits) -> settings.Limits:
         max_connections=listening.max_connections,
         duplicate_window=limits.duplicate_window,
     )
+
+
+def rates_of(limits: AggregatorLimits) -> Rates:
+    """The limits on what connectors send, from those of the configuration."""
+    return Rates(limits.connection_rate, limits.connection_burst, limits.tenant_rate, limits.tenant_burst)
 
 
 def credentials_of(section: TLS | None) -> tls.Credentials | None:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.aggregator import serving
+from gandalf.aggregator.admission import Admission
 from gandalf.aggregator.commands import Commands
 from gandalf.aggregator.control import Control, LogLevel
 from gandalf.aggregator.database import TenantDatabase
@@ -39,12 +40,12 @@ from gandalf.api.resources import Resources
 from gandalf.api.root import refusal
 from gandalf.api.site import SilentSite
 from gandalf.config import AggregatorConfig
-from gandalf.network import BindFailed, CertificateNames, Listen, limits_of
+from gandalf.network import BindFailed, CertificateNames, Listen, limits_of, rates_of
 from gandalf.retry import retried
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import WRONG_TENANT
-from gandalf.routing.link import AGGREGATOR, CLUSTER
+from gandalf.routing.link import AGGREGATOR, CLUSTER, CONNECTOR
 from gandalf.shoset.dialler import Connect
 from gandalf.shoset.diallers import Diallers
 from gandalf.shoset.factory import ShosetFactory
@@ -139,6 +140,9 @@ class AggregatorService:
             database=self._database_named,
             logical_name=own.logical_name,
         )
+        rates = rates_of(config.limits)
+        self.admission = Admission(rates, own.tenant, self.router.errors, clock) if rates.limited else None
+        """Limits on what connectors send, if there are any."""
         self.diallers = Diallers(self.shoset, connect, jitter=jitter)
         self.database = database
         self._origin = LocalOrigin(own.logical_name, own.tenant, limits.max_frame)
@@ -157,7 +161,7 @@ class AggregatorService:
         )
         self._heartbeat = LoopingCall(self._send_heartbeat)
         self._heartbeat.clock = clock
-        self.observed = AggregatorStatus(self.shoset, self.router, self.startup, self.diallers)
+        self.observed = AggregatorStatus(self.shoset, self.router, self.startup, self.diallers, self.admission)
         self._api = serving.root(self._tenancy(in_thread, fetch, now), self._running(), self._require_ready)
 
     def _tenancy(
@@ -252,6 +256,8 @@ class AggregatorService:
             link.dismiss("DRAINING", "this instance stops")
         await self.shoset.close()
         self.shoset.stop()
+        if self.admission is not None:
+            self.admission.stop()
         await self.database.close()
 
     # Steps of protocol.md 8.
@@ -322,13 +328,17 @@ class AggregatorService:
     def link_gone(self, link: ShosetLink) -> None:
         """Nothing waits for it any more."""
         self.router.link_gone(link)
+        if self.admission is not None:
+            self.admission.forget(link)
 
     def link_relieved(self, link: ShosetLink) -> None:
         """Whoever was held up is read again."""
         self.router.relieved()
 
     def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
-        """Protocol.md 6."""
+        """Protocol.md 6, within the limits on what connectors send."""
+        if self.admission is not None and link.type == CONNECTOR and not self.admission.let_through((frame,), link):
+            return None
         return self.router.route(frame, link)
 
     def frame_expired(self, kept: Kept, link: ShosetLink) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Final
 
 import gandalf
+from gandalf.aggregator.admission import Admission
 from gandalf.aggregator.startup import Startup
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.errors import readable
@@ -24,11 +25,19 @@ DISCONNECTED: Final = "DISCONNECTED"
 class AggregatorStatus:
     """What there is to see of an instance, and its connections to end. Durations in seconds, sizes in bytes."""
 
-    def __init__(self, shoset: ShosetFactory, router: AggregatorRouter, startup: Startup, diallers: Diallers) -> None:
+    def __init__(
+        self,
+        shoset: ShosetFactory,
+        router: AggregatorRouter,
+        startup: Startup,
+        diallers: Diallers,
+        admission: Admission | None,
+    ) -> None:
         self._shoset = shoset
         self._router = router
         self._startup = startup
         self._diallers = diallers
+        self._admission = admission
         self._since = shoset.clock.seconds()
 
     def status(self) -> dict[str, Any]:
@@ -74,6 +83,7 @@ class AggregatorStatus:
             },
             "messages": dict(sorted(router.counters.items())),
             "connections": describe_counters(shoset.counters),
+            "limits": None if self._admission is None else self._admission.describe(),
             "errors": dict(router.errors.counts),
             "recent_errors": describe_errors(router.errors),
         }
@@ -134,6 +144,8 @@ class AggregatorStatus:
             said = self._router.heartbeats.latest(link)
             shown |= {key: _text(said.get(key)) for key in ("connector_type", "product")}
             shown["versions"] = _versions(said.get("versions"))
+            if self._admission is not None:
+                shown |= self._admission.describe_link(link)
         return shown
 
     def _pending(self, direction: str, pending: Pending) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gandalf.config.masking import masked
 from gandalf.config.models import (
     TLS,
     AggregatorConfig,
+    AggregatorLimits,
     ClusterConfig,
     Connector,
     ConnectorsConfig,
@@ -26,6 +27,7 @@ __all__ = [
     "TLS",
     "Address",
     "AggregatorConfig",
+    "AggregatorLimits",
     "ClusterConfig",
     "ConfigurationError",
     "Connector",

@@ -164,6 +164,27 @@ class ListenerLimits(Limits):
     max_connections: Annotated[int, between(1, 1_000_000, "connections")] = 20_000
 
 
+_Rate = Annotated[int, between(0, 1_000_000, "messages a second, 0 for no limit")]
+_Burst = Annotated[int, between(0, 10_000_000, "messages, 0 for as many as in a second")]
+
+
+class AggregatorLimits(ListenerLimits):
+    """[limits] of an aggregator: also what connectors may send."""
+
+    connection_rate: _Rate = 0
+    connection_burst: _Burst = 0
+    tenant_rate: _Rate = 0
+    tenant_burst: _Burst = 0
+
+    @field_validator("connection_burst", "tenant_burst")
+    @classmethod
+    def _of_a_limit(cls, value: int, info: ValidationInfo) -> int:
+        rate = f"{str(info.field_name).removesuffix('burst')}rate"
+        if value and not info.data.get(rate, value):
+            raise ValueError(f"{rate} is 0, so that there is no limit")
+        return value
+
+
 class Aggregator(_SecretBearing, _Listening):
     """[aggregator]"""
 
@@ -229,7 +250,7 @@ class AggregatorConfig(Section):
     tls: TLS | None = None
     api: API
     database: Pool
-    limits: ListenerLimits
+    limits: AggregatorLimits
     log: Log
 
 

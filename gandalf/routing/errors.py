@@ -65,10 +65,14 @@ class ErrorEvents:
         self._make_frame = make_frame
         self._now = now
 
-    def about(self, frame: Frame, origin: Link, code: str, message: str) -> Frame | None:
+    def about(
+        self, frame: Frame, origin: Link, code: str, message: str, context: dict[str, object] | None = None
+    ) -> Frame | None:
         """The error event that answers ``frame``; None for one that answers an error event, which nothing does.
 
         It is targeted at whoever made the frame, so that it goes to nobody else.
+
+        :param context: more about it for programs, in the body beside the payload.
         """
         message = _cut(message, LONGEST_MESSAGE)
         tenant, target = _cut(frame.tenant, LONGEST_NAME), _cut(frame.target, LONGEST_NAME)
@@ -89,7 +93,8 @@ class ErrorEvents:
         }
         return self._make_frame(
             EVENT,
-            {"topic": ERROR_TOPIC, "event": code, "payload": json.dumps(payload)},
+            {"topic": ERROR_TOPIC, "event": code, "payload": json.dumps(payload)}
+            | ({} if context is None else {"context": context}),
             target=_maker(body, origin),
             reference=frame.uuid,
         )

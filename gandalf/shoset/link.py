@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PUMP_BYTES = 256 * 1024
 
+CONGESTION = "congestion"
+"""Why a peer is not read, unless another reason is given: what it brings cannot be carried on at the moment."""
+
 EVICT_INTERVAL = 1.0
 """Seconds between two looks through a full outbox for frames that others have taken charge of."""
 
@@ -73,7 +76,7 @@ class ShosetLink:
         self._ack_timer: IDelayedCall | None = None
         self.filter: TopicFilter | None = None
         """What the peer wants; None: all."""
-        self._reading = True
+        self._paused_for: set[str] = set()
         self._strained = False
         self._evict_at = 0.0
 
@@ -187,16 +190,16 @@ class ShosetLink:
         """The other side would refuse everything but our secret."""
         return not self._validated and bool(self.address)
 
-    def pause(self) -> None:
-        """Stop reading from the peer, over later connections too, until :meth:`resume`."""
-        self._reading = False
+    def pause(self, reason: str = CONGESTION) -> None:
+        """Stop reading from the peer, over later connections too, until :meth:`resume` for every ``reason``."""
+        self._paused_for.add(reason)
         if self.connection is not None:
             self.connection.stop_reading()
 
-    def resume(self) -> None:
-        """Read from the peer again."""
-        self._reading = True
-        if self.connection is not None:
+    def resume(self, reason: str = CONGESTION) -> None:
+        """Read from the peer again, unless there is another reason not to."""
+        self._paused_for.discard(reason)
+        if self.connection is not None and not self._paused_for:
             self.connection.start_reading()
 
     def dismiss(self, reason: str, message: str) -> None:
@@ -236,7 +239,7 @@ class ShosetLink:
         self.over = False
         self.since = self.shoset.clock.seconds()
         self._reported = self.inbox.received
-        if not self._reading:
+        if self._paused_for:
             connection.stop_reading()
 
     def renew(self) -> None:

@@ -169,6 +169,13 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
             transport: Any = self.transport
             transport.resumeProducing()
 
+    def read_at_most(self, size: int) -> None:
+        """Take no more than so many bytes from the peer at a time, so that others have their turn soon."""
+        transport: Any = self.transport
+        while (inner := getattr(transport, "transport", None)) is not None:
+            transport = inner  # under TLS
+        transport.bufferSize = size
+
     # Conduct: what the machine asks for.
 
     def establish(self) -> None:

@@ -324,6 +324,16 @@ class Aggregators(ConfigCase):
         problem = self.problem(AggregatorConfig, {**aggregator(), "limits": {"max_frame": 2048}})
         self.assertEqual(problem.key, "limits.handshake_max_frame")
 
+    def test_bursts_of_limits(self) -> None:
+        """A burst without a limit would mean nothing."""
+        for whose in ("connection", "tenant"):
+            burst = {f"{whose}_burst": 5}
+            problem = self.problem(AggregatorConfig, {**aggregator(), "limits": burst})
+            self.assertEqual((problem.key, problem.reason.split()[0]), (f"limits.{whose}_burst", f"{whose}_rate"))
+            self.check(AggregatorConfig, {**aggregator(), "limits": {**burst, f"{whose}_rate": 1}})
+            problem = self.problem(AggregatorConfig, {**aggregator(), "limits": {**burst, f"{whose}_rate": -1}})
+            self.assertEqual(problem.key, f"limits.{whose}_rate")
+
     @given(st.sampled_from(KEYS), VALUES)
     def test_any_value(self, key: tuple[str, str], value: object) -> None:
         """Whatever value a key has, the configuration is taken or a ConfigurationError names that section."""

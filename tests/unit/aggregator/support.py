@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -128,6 +128,9 @@ class Member:
 class AggregatorCase(SynchronousTestCase):
     """One instance; the member answers as it is told."""
 
+    limits: ClassVar[dict[str, int]] = {}
+    """[limits] of its configuration."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.network = FakeNetwork(self.clock)
@@ -152,6 +155,7 @@ class AggregatorCase(SynchronousTestCase):
                     "secret": SECRET,
                 },
                 "api": {"listen": api},
+                "limits": self.limits,
             },
             Path("/"),
             source="test",

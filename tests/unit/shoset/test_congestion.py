@@ -326,6 +326,36 @@ class PauseTest(ShosetTestCase):
         self.network.settle()
         self.assertEqual([frame.uuid], self.host.uuids)
 
+    def test_several_reasons(self) -> None:
+        """Read again when the last is gone; over a reconnection too."""
+        self.link.pause()
+        self.link.pause("other")
+        self.peer.say(kinds.EVENT)
+        self.link.resume()
+        self.network.settle()
+        self.assertEqual([], self.host.received)
+        self.network.cable.cut()
+        again = self.peer.again()
+        self.link_again(again, self.ours)
+        frame = again.say(kinds.EVENT)
+        self.network.settle()
+        self.assertEqual([], self.host.received)
+        self.link.resume("other")
+        self.network.settle()
+        self.assertEqual([frame.uuid], self.host.uuids)
+
+    def test_read_at_most(self) -> None:
+        """What is told reaches the socket, under TLS too."""
+        connection = self.link.connection
+        assert connection is not None
+        connection.read_at_most(100)
+        self.assertEqual(100, vars(self.network.cable.listening)["bufferSize"])
+        socket = FakeTransport()
+        self.network.cable.listening.transport = socket  # type: ignore[attr-defined]
+        connection.read_at_most(200)
+        self.assertEqual(200, vars(socket)["bufferSize"])
+        self.assertEqual(100, vars(self.network.cable.listening)["bufferSize"])
+
     def test_pause_lasts_over_a_reconnection(self) -> None:
         """The next connection of the session is not read either, but sent to."""
         self.link.pause()
