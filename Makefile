@@ -14,13 +14,14 @@ $(shell rm -f $(VENV)/place $(VENV)/installed-*)
 endif
 endif
 
-.PHONY: help run stop stop-installed test clean
+.PHONY: help run stop stop-installed test bench clean
 .SUFFIXES:
 
 help:
 	@echo "make run    install into $(VENV), and start a local network in the background; its state is in var/"
 	@echo "make stop   end that network"
 	@echo "make test   all that CI runs"
+	@echo "make bench  measure beside other routers, 20 to 25 minutes; WORKLOADS=\"events commands\" for some, QUICK=1"
 	@echo "make clean  end it, and remove $(VENV), var/ with its data, and what tests leave"
 
 run: $(VENV)/installed-embedded
@@ -38,9 +39,12 @@ stop-installed:
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -b tests/run.py
 
+bench: $(VENV)/installed-bench
+	@$(VENV)/bin/python -m benchmarks $(WORKLOADS) $(if $(QUICK),--quick)
+
 clean: stop
-	rm -rf $(VENV) var build .tox .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* _trial_temp* *.egg-info
-	find gandalf tests twisted -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) var build benchmarks/results .tox .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* _trial_temp* *.egg-info
+	find gandalf tests twisted benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
 # editable_mode=compat puts the checkout itself on Python's path, where twistd finds twisted/plugins.

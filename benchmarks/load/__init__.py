@@ -1,0 +1,1 @@
+"""Load generators: prepared frames, raw sockets, processes of their own."""

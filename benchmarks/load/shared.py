@@ -1,0 +1,157 @@
+"""Child processes that carry the load, and the counters that they share with their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, Final
+
+_fork = multiprocessing.get_context("fork")
+
+SERVERS: Final = frozenset({0})
+"""The core of the programs under test when they are pinned."""
+GENERATORS: Final = frozenset({1})
+"""The core of the load generators then."""
+
+
+class Counters:
+    """What the processes of one run tell each other."""
+
+    def __init__(self) -> None:
+        self._values: Any = RawArray("Q", 3)
+
+    @property
+    def sent(self) -> int:
+        """Messages that left the source."""
+        return int(self._values[0])
+
+    @sent.setter
+    def sent(self, value: int) -> None:
+        self._values[0] = value
+
+    @property
+    def received(self) -> int:
+        """Messages that reached the sink, or answers that reached the driver."""
+        return int(self._values[1])
+
+    @received.setter
+    def received(self, value: int) -> None:
+        self._values[1] = value
+
+    def first(self, warm: float, timeout: float = 20.0) -> None:
+        """Wait until something has arrived, and for `warm` seconds more.
+
+        :raises RuntimeError: nothing arrived.
+        """
+        deadline = time.monotonic() + timeout
+        while not self.received:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"nothing arrived within {timeout} s")
+            time.sleep(0.001)
+        time.sleep(warm)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing new is to be sent; what is under way is still read."""
+        return bool(self._values[2])
+
+    def stop(self) -> None:
+        """Send nothing new."""
+        self._values[2] = 1
+
+
+class Child:
+    """A process that does one thing and hands back what it found."""
+
+    def __init__(self, work: Callable[[], Any], pinned: bool) -> None:
+        self._end, theirs = _fork.Pipe(duplex=False)
+        self._process = _fork.Process(target=_run, args=(work, pinned, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def result(self, timeout: float = 30.0) -> Any:
+        """What it returned.
+
+        :raises RuntimeError: it failed, with its traceback; or it did not end in time.
+        """
+        try:
+            if not self._end.poll(timeout):
+                self._process.kill()
+                raise RuntimeError(f"a load generator did not end within {timeout} s")
+            good, value = self._end.recv()
+        except EOFError:
+            raise RuntimeError("a load generator died") from None
+        finally:
+            self._process.join(5)
+            self._end.close()
+        if not good:
+            raise RuntimeError(value)
+        return value
+
+    def end(self) -> None:
+        """Kill it if it is still there."""
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def _run(work: Callable[[], Any], pinned: bool, end: Connection) -> None:
+    gc.disable()
+    if pinned:
+        os.sched_setaffinity(0, GENERATORS)
+    try:
+        end.send((True, work()))
+    except BaseException:
+        end.send((False, traceback.format_exc()))
+
+
+@contextlib.contextmanager
+def pinned_servers(pids: list[int], pinned: bool) -> Iterator[None]:
+    """Keep every thread of the programs under test on one core, if `pinned`, and let them go afterwards."""
+    if not pinned:
+        yield
+        return
+    everywhere = os.sched_getaffinity(0)
+    _affinity(pids, SERVERS)
+    try:
+        yield
+    finally:
+        _affinity(pids, everywhere)
+
+
+def _affinity(pids: list[int], cores: frozenset[int] | set[int]) -> None:
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  # names are what is wanted
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task), cores)
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """The processor time that the programs have used, all threads."""
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123  # the shortest way
+            fields = file.read().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def wait(seconds: float) -> None:
+    """Sleep."""
+    time.sleep(seconds)
+
+
+def blocking(sock: socket.socket) -> socket.socket:
+    """Ready for a load generator: blocking, nothing held back."""
+    sock.settimeout(None)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock

@@ -1,0 +1,199 @@
+"""An aggregator as operators run it, between connectors and a cluster member made of raw sockets."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Final
+
+import msgpack
+
+from benchmarks.load.inbound import Inbound
+from benchmarks.load.lane import End, OneWay, RoundTrip
+from benchmarks.load.shape import Answer, Field, Shape, Stamp, Template, random_ids
+from tests.integration.peer import Listener, Peer, dial, frame, reply
+from tests.integration.postgres import create_database
+from tests.integration.programs import Program, free_port, get_json, until
+
+NAME: Final = "gandalf"
+_UUID: Final = b"\xfd" * 16
+_OTHER: Final = b"\xfe" * 16
+PREFIX: Final = 11
+"""Bytes of a frame before its uuid: length, list header, kind of three letters, header of the uuid."""
+HEARTBEAT: Final = 600_000
+_ACK: Final = frame("ack", {"received": 2**32}, uuid=_UUID)
+_CONTROL: Final = ("link", "linked", "refused", "brothers", "bye", "ack", "ping", "pong")
+PONG: Final = frame("pong", {})
+
+
+def acknowledgement(received: int) -> bytes:
+    """The frame `ack`, quickly made."""
+    return _ACK[:-8] + struct.pack(">Q", received)
+
+
+class GandalfInbound(Inbound):
+    """Frames of protocol.md 2."""
+
+    def length(self, data: bytearray, position: int, end: int) -> int:
+        if end - position < 4:
+            return 0
+        return 4 + int.from_bytes(data[position : position + 4], "big")
+
+    def other(self, frame: bytes, out: bytearray) -> None:
+        kind = msgpack.unpackb(frame[4:])[0]
+        if kind not in _CONTROL:
+            self.routed += 1
+        elif kind == "ping":
+            out += PONG
+        elif kind in ("refused", "bye"):
+            raise ConnectionError(f"the aggregator says {frame!r}")
+
+    def acknowledge(self, out: bytearray) -> None:
+        out += acknowledgement(self.routed)
+
+
+def event(payload: int, *, topic: str = "bench.mark") -> bytes:
+    """An event; its uuid is to be stamped."""
+    return frame("evt", {"topic": topic, "event": "DONE", "payload": bytes(payload)}, uuid=_UUID)
+
+
+def command(payload: int, source: str) -> bytes:
+    """A command; its uuid is to be stamped."""
+    body = {"command": "WORK", "source": source, "context": {"connector_type": "vcs"}, "payload": bytes(payload)}
+    return frame("cmd", body, uuid=_UUID)
+
+
+def receipt(target: str, payload: int) -> bytes:
+    """The event that answers a command; its uuid and its reference are to be stamped."""
+    body = {"topic": "WORK", "event": "TAKEN", "payload": bytes(payload)}
+    return frame("evt", body, uuid=_UUID, reference=_OTHER, target=target)
+
+
+def stamped(message: bytes) -> Template:
+    """A template of `message`."""
+    return Template(message, (Stamp(message.index(_UUID), 16, random_ids(16)),))
+
+
+class RawPeer(Peer):
+    """A peer whose connection is handed on to a load generator."""
+
+    def end(self, shape: Shape | None = None, answer: Answer | None = None) -> End:
+        """The connection, with all that was read and counted so far."""
+        inbound = GandalfInbound(shape, answer)
+        inbound.routed = self.received
+        inbound.hold(self._buffer)
+        return End(self.sock, inbound)
+
+
+class Aggregator:
+    """A `twistd gandalf-aggregator` that is ready, on a PostgreSQL; its cluster is one raw member.
+
+    :param extra: more of its configuration.
+    """
+
+    def __init__(self, extra: str = "", max_timeout: int = 10_000) -> None:
+        self.listener = Listener()
+        self.port, self.api = free_port(), free_port()
+        self.program = Program(
+            "gandalf-aggregator",
+            f"""
+            [aggregator]
+            logical_name = "aggregator1"
+            tenant = "tenant1"
+            listen = "127.0.0.1:{self.port}"
+            cluster = ["127.0.0.1:{self.listener.port}"]
+            secret = "0123456789abcdef0123"
+            max_timeout = {max_timeout}
+            [api]
+            listen = "127.0.0.1:{self.api}"
+            [limits]
+            heartbeat = {HEARTBEAT}
+            {extra}
+            """,
+        )
+        self.dsn = create_database()
+        try:
+            self.program.start()
+            self.member = self._accept()
+            until(lambda: get_json(self.api, "/readyz"), "ready", log=lambda: self.program.log)
+        except BaseException:
+            self.close()
+            raise
+
+    def _accept(self) -> RawPeer:
+        accepted, _ = self.listener.accept(heartbeat=HEARTBEAT)
+        member = RawPeer(accepted.sock)
+        reply(member, member.expect("secret"), "true")
+        reply(member, member.expect("configuration"), "{}")
+        reply(member, member.expect("logicalConfiguration"), "{}")
+        told = json.dumps({"tenant": "tenant1", "dsn": self.dsn})
+        reply(member, member.expect("configurationDatabase"), told)
+        return member
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its process."""
+        assert self.program.process is not None
+        return [self.program.process.pid]
+
+    def connector(self, name: str, **more: Any) -> RawPeer:
+        """A connector that is linked and validated."""
+        peer = RawPeer(dial(self.port, name, "c", heartbeat=HEARTBEAT, **more).sock)
+        said = peer.expect("linked", "refused")
+        if said.kind == "refused":
+            raise RuntimeError(f"refused: {said.body}")
+        peer.send("secret", {"command": "VALIDATION", "context": {"logical_name": name, "secret": "s"}})
+        reply(self.member, self.member.expect("secret"), "true")
+        peer.expect("secret")
+        return peer
+
+    def close(self) -> None:
+        """End everything."""
+        self.program.end()
+        self.listener.close()
+
+
+class Gandalf:
+    """The lanes through one aggregator."""
+
+    name = NAME
+    note = "acknowledged, sent again after a break, duplicates dropped, tenant rule, replies tracked"
+
+    def __init__(self) -> None:
+        self.aggregator = Aggregator()
+        one, two = self.aggregator.connector("bench1"), self.aggregator.connector("bench2")
+        self._member = self.aggregator.member.end()
+        self._one, self._two = one.end(), two.end()
+
+    def one_way(self, payload: int) -> OneWay:
+        """A connector's events to the member."""
+        message = event(payload)
+        self._member.inbound.shape, self._member.inbound.answer = Shape.of(message, PREFIX, PREFIX), None
+        return OneWay(self.name, self._one, stamped(message), self._member, lambda: self.aggregator.pids)
+
+    def round_trip(self, payload: int) -> RoundTrip:
+        """A connector's commands, which the member answers with a receipt."""
+        asked, answered = command(payload, "bench1"), receipt("bench1", payload)
+        answer = Answer(
+            stamped(answered),
+            (
+                Field(PREFIX, answered.index(_OTHER), 16),
+                Field(asked.index(b"bench1") + 5, answered.index(b"bench1") + 5, 1),
+            ),
+        )
+        self._member.inbound.shape, self._member.inbound.answer = Shape.of(asked, PREFIX), answer
+        for end in (self._one, self._two):
+            end.inbound.shape = Shape.of(answered, PREFIX)
+        return RoundTrip(
+            self.name,
+            self._one,
+            stamped(asked),
+            self._member,
+            lambda: self.aggregator.pids,
+            self._two,
+            stamped(command(payload, "bench2")),
+        )
+
+    def close(self) -> None:
+        """End everything."""
+        self.aggregator.close()
