@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,6 +28,20 @@ from gandalf.wire.kinds import EVENT, REFUSED
 
 ADDRESS = "a:1"
 """Where the listener of a test listens."""
+
+
+class HeldNetwork(FakeNetwork):
+    """Nothing is delivered unless a test says how much."""
+
+    held = True
+
+    def join(self, dialling: IProtocol, listening: IProtocol) -> Cable:
+        """As ever, but held, and with small sockets."""
+        cable = super().join(dialling, listening)
+        for transport in (cable.dialling, cable.listening):
+            transport.held = self.held
+            transport.capacity = 500
+        return cable
 
 
 class ShosetTestCase(SynchronousTestCase):

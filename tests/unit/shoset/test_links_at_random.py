@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,26 +15,12 @@ from gandalf.routing.charge import Charge
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.settings import LINGER, Limits
-from gandalf.shoset.testing import Cable, FakeHost, FakeNetwork, fake_dialler, fake_shoset
+from gandalf.shoset.testing import FakeHost, fake_dialler, fake_shoset
 from gandalf.wire.envelope import Frame
-from tests.unit.shoset.support import ADDRESS, event
+from tests.unit.shoset.support import ADDRESS, HeldNetwork, event
 
 LIMITS = Limits(session_keep=1e6, high_water=2000)
 """Sessions are not forgotten here, so that everything has to arrive."""
-
-
-class HeldNetwork(FakeNetwork):
-    """Nothing is delivered unless a test says how much."""
-
-    held = True
-
-    def join(self, dialling: IProtocol, listening: IProtocol) -> Cable:
-        """As ever, but held, and with small sockets."""
-        cable = super().join(dialling, listening)
-        for transport in (cable.dialling, cable.listening):
-            transport.held = self.held
-            transport.capacity = 500
-        return cable
 
 
 class CarefulHost(FakeHost):
