@@ -151,6 +151,11 @@ class ShosetLink:
         connection = self.connection
         outbox = self.outbox
         if connection is not None and self._may_go_now(connection, frame):
+            if self._strained and self._sheds and self._at_bound:
+                # It has linked again with as much unacknowledged as may be, and has acknowledged nothing since.
+                self._overflow()
+                self._shed()
+                return
             outbox.sent(frame, now, charge)
             self.counters.frames_out += 1
             connection.queue(frame.raw)
@@ -159,14 +164,20 @@ class ShosetLink:
         elif self._has_room(now):
             outbox.wait(frame, now, charge)
         else:
-            self.counters.overflowed += 1
-            self.shoset.counters.overflowed += 1
+            self._overflow()
             return
         if self.congested or self._at_bound:
             self._strained = True
-            if self._sheds and self._at_bound and self.available:
-                self.shoset.counters.slow_consumers += 1
-                self.dismiss("SLOW_CONSUMER", "too much is waiting for you; link again to catch up")
+            self._shed()
+
+    def _overflow(self) -> None:
+        self.counters.overflowed += 1
+        self.shoset.counters.overflowed += 1
+
+    def _shed(self) -> None:
+        if self._sheds and self._at_bound and self.available:
+            self.shoset.counters.slow_consumers += 1
+            self.dismiss("SLOW_CONSUMER", "too much is waiting for you; link again to catch up")
 
     def _has_room(self, now: float) -> bool:
         """Whether one more frame may wait; when full, what others have taken charge of makes room."""

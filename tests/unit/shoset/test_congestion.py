@@ -195,6 +195,24 @@ class SlowConsumerTest(ShosetTestCase):
         self.network.settle()
         self.assertEqual(uuids(frames), uuids(again.routed))
 
+    def test_who_links_again_and_again_and_acknowledges_nothing(self) -> None:
+        """No frame is kept beyond the bound: it is dropped, counted, and the connection is closed again."""
+        ours, host = self.listen(limits=Limits(unacknowledged_frames=10))
+        peer = self.linked(ours)
+        frames = events(ours, 10)
+        send_all(host.link, frames)
+        self.network.settle()
+        for times in range(1, 4):
+            peer = peer.again()
+            self.link_again(peer, ours)
+            host.link.send(event(ours))
+            self.network.settle()
+            self.assertEqual(uuids(frames), uuids(peer.routed))
+            self.assertEqual("SLOW_CONSUMER", peer.heard(kinds.BYE)[0]["reason"])
+            self.assertTrue(peer.ended)
+            self.assertEqual((times, times + 1), (ours.counters.overflowed, ours.counters.slow_consumers))
+        self.assertEqual(10, len(host.link.outbox))
+
 
 class FullDialledLinkTest(ShosetTestCase):
     """A dialled link at its bound: the floor above stops reading; nothing is lost (protocol.md 5.3)."""
