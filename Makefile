@@ -1,4 +1,4 @@
-# make run | stop | test | clean | help; needs Python 3.11 or later, git and make.
+# make run | stop | test | bench | chaos | clean | help; needs Python 3.11 or later, git and make.
 # Another interpreter than the first suitable one: make run PYTHON=/path/to/python3.12
 
 VENV := .venv
@@ -14,7 +14,7 @@ $(shell rm -f $(VENV)/place $(VENV)/installed-*)
 endif
 endif
 
-.PHONY: help run stop stop-installed test bench clean
+.PHONY: help run stop stop-installed test bench chaos clean
 .SUFFIXES:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make stop   end that network"
 	@echo "make test   all that CI runs"
 	@echo "make bench  measure beside other routers, 20 to 25 minutes; WORKLOADS=\"events commands\" for some, QUICK=1"
+	@echo "make chaos  break a network on a schedule, and check that nothing was lost: SEED=1 SECONDS=300 PAUSE=2.5"
 	@echo "make clean  end it, and remove $(VENV), var/ with its data, and what tests leave"
 
 run: $(VENV)/installed-embedded
@@ -41,6 +42,15 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	@$(VENV)/bin/python -m benchmarks $(WORKLOADS) $(if $(QUICK),--quick)
+
+SEED ?= 1
+SECONDS ?= 300
+PAUSE ?= 2.5
+
+chaos: $(VENV)/installed-dev
+	@mkdir -p build
+	@$(VENV)/bin/python -m tests.faults --seed $(SEED) --seconds $(SECONDS) --pause $(PAUSE) \
+		--report build/chaos-$(SEED).json $(CHAOS)
 
 clean: stop
 	rm -rf $(VENV) var build benchmarks/results .tox .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* _trial_temp* *.egg-info

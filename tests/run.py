@@ -1,10 +1,10 @@
 """Runs the checks of this project, and says in its last line how many passed.
 
     python tests/run.py                    everything, and the bound on coverage; what `make test` does
-    python tests/run.py lint types         some of: lint, types, unit, integration
+    python tests/run.py lint types         some of: lint, types, unit, integration, faults
 
-Each test counts as one, and so do each static check and the bound on coverage. Static checks run beside the
-tests. The last line also goes to build/test-counts.
+Each test counts as one, and so do each static check, each seed of the fault laboratory and the bound on
+coverage. Static checks run beside the tests. The last line also goes to build/test-counts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ STATIC = {
     "types": [["mypy"]],
 }
 TRIAL = {"unit": "tests.unit", "integration": "tests.integration"}
+FAULTS = "faults"
 
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>.*)\))?$", re.MULTILINE)
 _COUNT = re.compile(r"(\w+)=(\d+)")
@@ -72,10 +73,16 @@ def run_tool(command: list[str]) -> Result:
 
 
 def run_tests(check: str) -> Result:
-    """Run a package of tests under coverage, and show what trial says as it comes."""
-    print(f"== trial {TRIAL[check]}", flush=True)
-    command = [sys.executable, "-b", "-m", "coverage", "run", "-m", "twisted.trial"]
+    """Run a package of tests under coverage."""
+    command = ["coverage", "run", "-m", "twisted.trial"]
     command += ["--reporter=text", f"--temp-directory={BUILD / 'trial' / check}", TRIAL[check]]
+    return run_shown(f"trial {TRIAL[check]}", command)
+
+
+def run_shown(name: str, arguments: list[str]) -> Result:
+    """Run a module that counts as trial does, and show what it says as it comes."""
+    print(f"== {name}", flush=True)
+    command = [sys.executable, "-b", "-m", *arguments]
     output = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
@@ -98,6 +105,8 @@ def run_checks(checks: list[str]) -> Result:
         for check in checks:
             if check in TRIAL:
                 result += run_tests(check)
+            elif check == FAULTS:
+                result += run_shown("the fault laboratory", ["tests.faults.short"])
         result = sum(running, result)
     if whole:
         subprocess.run([sys.executable, "-m", "coverage", "combine", "--quiet"], cwd=ROOT, check=False)
@@ -107,7 +116,7 @@ def run_checks(checks: list[str]) -> Result:
 
 def main(checks: list[str]) -> int:
     """Run `checks`, all by default; returns the exit status."""
-    known = [*STATIC, *TRIAL]
+    known = [*STATIC, *TRIAL, FAULTS]
     for check in checks:
         if check not in known:
             print(f"unknown check {check!r}; allowed: {', '.join(known)}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The fault laboratory: a real network, generated load, faults on a seeded schedule, and a checked history."""

@@ -1,0 +1,182 @@
+"""Makes the faults of the schedule happen to the network."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThread
+
+from tests.faults.network import DATABASE, INSTANCES, Network
+from tests.faults.pipe import Weather
+from tests.faults.process import Process
+from tests.faults.proxy import Pair
+from tests.faults.schedule import Fault
+
+FLAP_INTERVAL = 0.2
+DRAINED_WITHIN = 20.0
+"""Seconds in which a program that was told to end must have ended."""
+
+
+@attrs.define
+class Done:
+    """A fault that was injected; times in seconds of the monotonic clock.
+
+    `until`: when the process ran again, or the links were let alone.
+    """
+
+    fault: Fault
+    began: float
+    until: float = 0.0
+
+
+class Injector:
+    """Injects faults, and remembers when.
+
+    :param say: told each fault, for whoever watches.
+    """
+
+    def __init__(self, network: Network, reactor: Any, say: Callable[[str], object]) -> None:
+        self.done: list[Done] = []
+        self.troubles: list[str] = []
+        """What went wrong with the injecting itself, or with a program that did not end as it should."""
+        self._network = network
+        self._reactor = reactor
+        self._say = say
+        self._kinds: dict[str, Callable[[Fault], Any]] = {
+            "restart database, fast": lambda fault: self._restart_database(fault, signal.SIGINT),
+            "restart database, immediate": lambda fault: self._restart_database(fault, signal.SIGQUIT),
+            "rotate password": self._rotate,
+            "cut database": lambda fault: self._away(DATABASE, fault.duration),
+            "cut link": self._each(lambda pair, fault: pair.cut()),
+            "reset link": self._each(lambda pair, fault: pair.reset()),
+            "half-close link": self._each(lambda pair, fault: pair.half_close(listener=fault.value < 0.5)),
+            "half-open link": self._each(_forget),
+            "black hole": self._weather(lambda value: Weather(hold=True)),
+            "delay": self._weather(lambda value: Weather(delay=0.02 + value * 0.5)),
+            "throttle": self._weather(lambda value: Weather(rate=4_000 + value * 60_000)),
+            "byte by byte": self._weather(lambda value: Weather(rate=200 + value * 2_000, piece=1)),
+            "reorder chunks": self._weather(lambda value: Weather(shuffle=0.005 + value * 0.1)),
+            "flap": self._flap,
+            "cut process": self._cut_process,
+            "flap process": self._flap,
+            "refuse": lambda fault: self._away(fault.subject, fault.duration),
+        }
+
+    async def inject(self, fault: Fault) -> None:
+        """Do it, and return when it is over."""
+        done = Done(fault, time.monotonic())
+        self.done.append(done)
+        self._say(f"{fault.kind}: {fault.subject} for {fault.duration:.1f} s")
+        how = fault.kind.partition(" ")[0]
+        try:
+            if how in ("kill", "stop", "drain") and fault.subject in self._network.processes:
+                process = self._network.processes[fault.subject]
+                await {"kill": self._kill, "stop": self._stop, "drain": self._drain}[how](process, fault)
+            else:
+                await self._kinds[fault.kind](fault)
+        except Exception as error:
+            self.troubles.append(f"{fault.kind} of {fault.subject}: {type(error).__name__}: {error}")
+        done.until = time.monotonic()
+
+    # Processes.
+
+    async def _kill(self, process: Process, fault: Fault) -> None:
+        process.kill()
+        await self._wait(fault.duration)
+        process.start()
+
+    async def _stop(self, process: Process, fault: Fault) -> None:
+        process.send(signal.SIGSTOP)
+        await self._wait(fault.duration)
+        process.send(signal.SIGCONT)
+
+    async def _drain(self, process: Process, fault: Fault) -> None:
+        process.ask("SIGTERM", signal.SIGTERM)
+        deadline = time.monotonic() + DRAINED_WITHIN
+        while process.running:
+            if time.monotonic() > deadline:
+                self.troubles.append(f"{process.name} did not end within {DRAINED_WITHIN:.0f} s of SIGTERM")
+                process.kill()
+            await self._wait(0.05)
+        process.start()
+
+    # The database.
+
+    async def _restart_database(self, fault: Fault, how: signal.Signals) -> None:
+        database = self._network.database
+        await deferToThread(database.stop, how)
+        await self._wait(fault.duration)
+        await deferToThread(database.start)
+
+    async def _rotate(self, fault: Fault) -> None:
+        tenants = list(INSTANCES)
+        tenant = tenants[int(fault.value * len(tenants))]
+        await deferToThread(self._network.database.rotate, tenant)
+
+    # Links.
+
+    def _each(self, action: Callable[[Pair, Fault], object]) -> Callable[[Fault], Any]:
+        async def inject(fault: Fault) -> None:
+            for pair in self._pairs(fault.subject):
+                action(pair, fault)
+            await self._wait(fault.duration)
+
+        return inject
+
+    def _weather(self, make: Callable[[float], Weather]) -> Callable[[Fault], Any]:
+        async def inject(fault: Fault) -> None:
+            dialler, _, listener = fault.subject.partition(">")
+            # Who has not said yet who it is has no bad weather; it says so with its first frame.
+            entry = (lambda one, other: (one, other) == (dialler, listener)), make(fault.value)
+            self._network.weather.append(entry)
+            self._network.weather_changed()
+            await self._wait(fault.duration)
+            self._network.weather.remove(entry)
+            self._network.weather_changed()
+
+        return inject
+
+    async def _flap(self, fault: Fault) -> None:
+        def cut() -> None:
+            for pair in self._pairs(fault.subject):
+                pair.reset() if fault.value < 0.5 else pair.cut()
+
+        loop = LoopingCall(cut)
+        loop.clock = self._reactor
+        loop.start(FLAP_INTERVAL)
+        await self._wait(fault.duration)
+        loop.stop()
+
+    async def _cut_process(self, fault: Fault) -> None:
+        for pair in self._pairs(fault.subject):
+            pair.cut()
+
+    async def _away(self, listener: str, seconds: float) -> None:
+        """Its links are cut, and it cannot be dialled."""
+        proxy = self._network.proxies[listener]
+        proxy.refuse(True)
+        for pair in list(proxy.pairs):
+            pair.reset()
+        await self._wait(seconds)
+        proxy.refuse(False)
+
+    def _pairs(self, subject: str) -> list[Pair]:
+        """The connections of a link "dialler>listener", or all of a process."""
+        dialler, arrow, listener = subject.partition(">")
+        if arrow:
+            return [pair for pair in self._network.proxies[listener].pairs if pair.dialler == dialler]
+        proxies = self._network.proxies.values()
+        return [pair for proxy in proxies for pair in proxy.pairs if subject in (pair.dialler, proxy.listener)]
+
+    def _wait(self, seconds: float) -> Deferred[None]:
+        return deferLater(self._reactor, seconds)
+
+
+def _forget(pair: Pair, fault: Fault) -> None:
+    pair.forget(dialler=fault.value < 0.5, after=fault.duration)

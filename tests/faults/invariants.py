@@ -1,0 +1,313 @@
+"""What must hold of a history, whatever the faults were. Pure: the same findings from the same history.
+
+An event is *owed* to a connector to which it is addressed when one of these held from before it was sent until
+`SETTLE` seconds after it was acknowledged, sessions that broke and were resumed included:
+
+- the connector had a session with the instance by way of which the event came in (known of the streams `DIRECT`);
+- it had a session with every instance of its tenant;
+- it had a session with one instance, and no member and no instance of the tenant ended.
+
+Otherwise the processes that knew of the event may all have ended before one of them could deliver it: the protocol
+promises no more than that the trace has it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from tests.faults.cast import DIRECT, Cast, player_of
+from tests.faults.history import ACKED, History, Session, Span, Stream
+from tests.faults.records import CODES
+
+SETTLE: Final = 20.0
+"""Seconds in which whatever is late must have come: a dialler waits for 10 s at the most, a fault lasts for 6."""
+
+MAX_TOLD: Final = 20
+"""Violations of one kind that are told in full."""
+
+LOST = "lost"
+UNTRACED = "not in the trace"
+TWICE = "delivered twice"
+MISDELIVERED = "misdelivered"
+CROSSED = "crossed tenants"
+ACTED_TWICE = "acted on twice"
+DISORDER = "out of order"
+MADE_UP = "never sent"
+NO_END = "command without an end"
+TWO_ENDS = "command with two ends"
+NO_ACT = "success without an act"
+NOT_HEALED = "failed when nothing was broken"
+
+KINDS: Final = (
+    LOST,
+    UNTRACED,
+    TWICE,
+    MISDELIVERED,
+    CROSSED,
+    ACTED_TWICE,
+    DISORDER,
+    MADE_UP,
+    NO_END,
+    TWO_ENDS,
+    NO_ACT,
+    NOT_HEALED,
+)
+
+
+Trace = Mapping[str, Mapping[tuple[int, int], bytes | bytearray]]
+"""Of each tenant, by sender and stream: 1 at the numbers that are there."""
+
+
+@attrs.define
+class Findings:
+    """Violations by kind, some of them in words, and what else was counted."""
+
+    violations: Counter[str] = attrs.field(factory=Counter)
+    told: dict[str, list[str]] = attrs.field(factory=dict)
+    delivered: int = 0
+    not_owed: int = 0
+    """Events that did not come to a connector to which they were not owed."""
+    arrived_twice: int = 0
+    """Frames that came again over a link: each acted once."""
+
+    def violated(self, kind: str, text: str) -> None:
+        """Count it, and tell the first ones."""
+        self.violations[kind] += 1
+        told = self.told.setdefault(kind, [])
+        if len(told) < MAX_TOLD:
+            told.append(text)
+
+
+@attrs.frozen
+class Circumstances:
+    """What is known beside the records.
+
+    :param instances: the processes of each tenant's instances, in the order of the cast's addresses.
+    :param members: the processes of the members.
+    :param spans: the lives of all processes.
+    :param end: when everything was settled.
+    :param calm: from when to when nothing was broken and commands were sent.
+    """
+
+    cast: Cast
+    instances: Mapping[str, Sequence[str]]
+    members: Sequence[str]
+    spans: Sequence[Span]
+    end: float
+    calm: tuple[float, float]
+
+    def ended(self, processes: Iterable[str], since: float, until: float) -> bool:
+        """Whether one of these processes ended then."""
+        wanted = set(processes)
+        return any(span.process in wanted and since <= span.ended <= until for span in self.spans)
+
+    def life(self, process: str, time: float) -> Span | None:
+        """Who was there then."""
+        return next(
+            (span for span in self.spans if span.process == process and span.began <= time <= span.ended), None
+        )
+
+    def span_of(self, who: int) -> Span:
+        """The process of a load program."""
+        name = self.cast.players[player_of(who)].process
+        lives = [span for span in self.spans if span.process == name]
+        return lives[(who & 0xFFFF) - 1]
+
+
+def check(history: History, given: Circumstances, trace: Trace) -> Findings:
+    """All invariants."""
+    findings = Findings()
+    _check_trace(history, given, trace, findings)
+    _check_strangers(history, given, findings)
+    _check_deliveries(history, given, findings)
+    _check_order(history, findings)
+    _check_commands(history, given, findings)
+    for fault in history.faults:
+        findings.violated(MADE_UP, fault)
+    for who, count in history.strays.items():
+        findings.violated(MISDELIVERED, f"{who} had {count} messages that were not for it")
+    return findings
+
+
+def _name(given: Circumstances, who: int) -> str:
+    player = given.cast.players[player_of(who)]
+    return f"{player.tenant}/{player.name} life {who & 0xFFFF}"
+
+
+# 1. Every event that its sender saw acknowledged is in the trace, and reached whoever it is owed to.
+
+
+def _acknowledged(history: History) -> Iterator[tuple[int, int, Stream, int]]:
+    for (sender, stream), sent in history.streams.items():
+        for number, state in enumerate(sent.state):
+            if state == ACKED:
+                yield sender, stream, sent, number
+
+
+def _check_trace(
+    history: History,
+    given: Circumstances,
+    trace: Trace,
+    findings: Findings,
+) -> None:
+    for sender, stream, _, number in _acknowledged(history):
+        bag = trace[given.cast.players[player_of(sender)].tenant].get((sender, stream), b"")
+        if number >= len(bag) or not bag[number]:
+            findings.violated(UNTRACED, f"{stream}.{number} of {_name(given, sender)}")
+    for tenant, bags in trace.items():
+        for sender, stream in bags:
+            if given.cast.players[player_of(sender)].tenant != tenant:
+                findings.violated(CROSSED, f"stream {stream} of {_name(given, sender)} is in the trace of {tenant}")
+
+
+def _check_deliveries(history: History, given: Circumstances, findings: Findings) -> None:
+    receivers: dict[int, list[int]] = {}
+    for who in history.sessions:
+        receivers.setdefault(player_of(who), []).append(who)
+    for (sender, stream), sent in history.streams.items():
+        for index in range(len(given.cast.players)):
+            for receiver in receivers.get(index, ()):
+                life = given.span_of(receiver)
+                came = history.delivered.get((receiver, sender, stream), b"")
+                for number in _missing(sent, came, life.began, life.ended):
+                    if given.cast.due(player_of(sender), stream, number, index):
+                        _miss(history, given, findings, (receiver, sender, stream, number))
+
+
+def _missing(sent: Stream, came: bytes | bytearray, began: float, ended: float) -> Iterator[int]:
+    """The numbers of what was sent between these times, acknowledged, and did not come."""
+    state = sent.state
+    for number in range(bisect_left(sent.times, began), bisect_left(sent.times, ended)):
+        if state[number] == ACKED and (number >= len(came) or not came[number]):
+            yield number
+
+
+def _miss(history: History, given: Circumstances, findings: Findings, place: tuple[int, int, int, int]) -> None:
+    receiver, sender, stream, number = place
+    sent = history.streams[sender, stream]
+    since, acked = sent.times[number], sent.acked[number]
+    if given.span_of(receiver).ended < acked:
+        # Not there throughout: not even to be counted.
+        return
+    if owed(history, given, receiver, stream, since, acked):
+        text = f"{stream}.{number} of {_name(given, sender)}, sent at {since:.3f} and acknowledged at {acked:.3f}"
+        findings.violated(LOST, f"{text}, did not come to {_name(given, receiver)}")
+    elif any(session.began < since for session in history.sessions[receiver]):
+        findings.not_owed += 1
+
+
+def owed(history: History, given: Circumstances, receiver: int, stream: int, since: float, acked: float) -> bool:
+    """Whether an event for `receiver` that was sent and acknowledged then is owed to it."""
+    until = min(acked + SETTLE, given.end)
+    if given.span_of(receiver).ended <= until:
+        return False
+    tenant = given.cast.players[player_of(receiver)].tenant
+    instances = given.instances[tenant]
+    steady = [_steady(history, given, receiver, link, name, since, until) for link, name in enumerate(instances)]
+    if stream >= DIRECT and steady[stream - DIRECT]:
+        return True
+    return all(steady) or (any(steady) and not given.ended([*instances, *given.members], since, until))
+
+
+def _steady(
+    history: History, given: Circumstances, receiver: int, link: int, process: str, since: float, until: float
+) -> bool:
+    """Whether a session with an instance was there before `since`, and both went on beyond `until`."""
+    life = given.life(process, since)
+    if life is None or life.ended <= until:
+        return False
+    sessions: list[Session] = [session for session in history.sessions.get(receiver, ()) if session.link == link]
+    before = [session for session in sessions if life.began <= session.began < since]
+    anew = any(since <= session.began <= until for session in sessions)
+    return bool(before) and not anew
+
+
+# 2, 3. What came must have been sent, to whom it came, and once.
+
+
+def _check_strangers(history: History, given: Circumstances, findings: Findings) -> None:
+    for (receiver, sender, stream), counts in history.delivered.items():
+        sent = history.streams.get((sender, stream))
+        for number, count in enumerate(counts):
+            if not count:
+                continue
+            findings.delivered += 1
+            what = f"{stream}.{number} of {_name(given, sender)} came to {_name(given, receiver)}"
+            if count > 1:
+                findings.violated(TWICE, f"{what} {count} times")
+            if sent is None or number >= len(sent.state):
+                findings.violated(MADE_UP, what)
+            if not given.cast.due(player_of(sender), stream, number, player_of(receiver)):
+                findings.violated(_astray(given, sender, receiver), what)
+
+
+def _astray(given: Circumstances, sender: int, receiver: int) -> str:
+    one, other = given.cast.players[player_of(sender)], given.cast.players[player_of(receiver)]
+    return MISDELIVERED if one.tenant == other.tenant else CROSSED
+
+
+# 4. Order on a link.
+
+
+def _check_order(history: History, findings: Findings) -> None:
+    """What a peer sends over its session with a process comes in that order over another's session with that process.
+
+    An event that was sent before the sender had a session with this very process may have come by way of the cluster
+    first, and is left out.
+    """
+    for (receiver, sender, stream), parts in history.arrivals.items():
+        sent = history.streams.get((sender, stream))
+        sessions = history.sessions.get(sender, ())
+        for process, numbers in parts:
+            began = [one.began for one in sessions if one.process == process and one.link == stream - DIRECT]
+            if sent is None or not began:
+                continue
+            _check_sequence(findings, sent, numbers, min(began), f"stream {stream} of {sender} to {receiver}")
+
+
+def _check_sequence(findings: Findings, sent: Stream, numbers: Sequence[int], began: float, what: str) -> None:
+    latest = -1
+    seen = bytearray(len(sent.times))
+    for number in numbers:
+        if number >= len(sent.times) or sent.times[number] < began:
+            continue
+        if seen[number]:
+            findings.arrived_twice += 1
+        elif number < latest:
+            findings.violated(DISORDER, f"{what}: {number} after {latest}")
+        seen[number] = 1
+        latest = max(latest, number)
+
+
+# 5. Commands.
+
+
+def _check_commands(history: History, given: Circumstances, findings: Findings) -> None:
+    acted: Counter[tuple[int, int]] = Counter()
+    for who, acts in history.acts.items():
+        for (sender, number), count in acts.items():
+            acted[sender, number] += count
+            what = f"command {number} of {_name(given, sender)} by {_name(given, who)}"
+            if count > 1:
+                findings.violated(ACTED_TWICE, f"{what}, {count} times")
+            if number not in history.commands.get(sender, {}):
+                findings.violated(MADE_UP, what)
+            if _astray(given, sender, who) == CROSSED:
+                findings.violated(CROSSED, what)
+    for sender, commands in history.commands.items():
+        killed = given.span_of(sender).killed
+        for number, sent in commands.items():
+            what = f"command {number} of {_name(given, sender)}, sent at {sent.time:.3f}"
+            if not sent.ends and not killed:
+                findings.violated(NO_END, what)
+            if sent.ends > 1:
+                findings.violated(TWO_ENDS, what)
+            if sent.ends and CODES[sent.code] == "SUCCESS" and not acted[sender, number]:
+                findings.violated(NO_ACT, what)
+            if given.calm[0] <= sent.time <= given.calm[1] and sent.ends and CODES[sent.code] != "SUCCESS":
+                findings.violated(NOT_HEALED, f"{what}: {CODES[sent.code]}")

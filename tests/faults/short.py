@@ -1,0 +1,32 @@
+"""The short run, part of `make test`: `python -m tests.faults.short`. Its last line is as that of trial."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Final
+
+SEEDS: Final = {
+    1: "the first",
+    2: "the second",
+    3: "the third",
+}
+"""What is run, and what each seed has found: one that found a fault of the programs stays."""
+
+SECONDS, PAUSE = 15, 0.8
+
+
+def main() -> int:
+    """Run all seeds, one after the other; returns the exit status."""
+    failed = 0
+    for seed in SEEDS:
+        command = [sys.executable, "-m", "tests.faults", "--seed", str(seed), "--quiet"]
+        command += ["--seconds", str(SECONDS), "--pause", str(PAUSE)]
+        failed += subprocess.run(command, check=False).returncode != 0
+    counts = f"failures={failed}, " if failed else ""
+    print(f"{'FAILED' if failed else 'PASSED'} ({counts}successes={len(SEEDS) - failed})", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
