@@ -49,6 +49,7 @@ def limits_of(limits: Limits) -> settings.Limits:
         handshake_timeout=limits.handshake_timeout / 1000,
         heartbeat=limits.heartbeat / 1000,
         session_keep=listening.session_keep / 1000,
+        kept_bytes=listening.kept_bytes,
         high_water=limits.high_water,
         unacknowledged_bytes=limits.unacknowledged_bytes,
         unacknowledged_frames=limits.unacknowledged_frames,

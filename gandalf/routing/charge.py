@@ -18,10 +18,10 @@ class Charge:
         self._then: list[Callable[[], None]] = []
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call ``call`` once, as soon as this is settled."""
+        """Call ``call`` once, as soon as this is settled, however often it is given."""
         if self.settled:
             call()
-        else:
+        elif call not in self._then:
             self._then.append(call)
 
     def settle(self) -> None:

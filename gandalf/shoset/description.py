@@ -52,6 +52,7 @@ def describe_counters(counters: ShosetCounters) -> dict[str, Any]:
         "slow consumers": counters.slow_consumers,
         "frames dropped beyond a broken session's bound": counters.overflowed,
         "sessions forgotten": counters.forgotten,
+        "sessions given up for want of room": counters.crowded_out,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from gandalf.shoset.batch import Batch
 from gandalf.shoset.handshake import ListenerProtocol
 from gandalf.shoset.host import Host
+from gandalf.shoset.kept import KeptBytes
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.protocol import ShosetProtocol
 from gandalf.shoset.registry import Registry
@@ -37,6 +38,8 @@ class ShosetCounters:
     overflowed: int = 0
     resumed: int = 0
     forgotten: int = 0
+    crowded_out: int = 0
+    """Sessions given up, and perhaps closed, because all together kept too much."""
 
 
 class ShosetFactory(Factory):
@@ -83,6 +86,7 @@ class ShosetFactory(Factory):
         self._connections: set[ShosetProtocol] = set()
         self._keeping: dict[ShosetLink, IDelayedCall] = {}
         self._when_closed: list[Deferred[None]] = []
+        self.kept = KeptBytes(self)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """The listening side of a new connection."""
@@ -163,6 +167,7 @@ class ShosetFactory(Factory):
         kept = not link.address and link in self.registry
         if kept and not link.over:
             self._keeping[link] = self.clock.callLater(self.limits.session_keep, self.forget, link)
+            self.kept.broken(len(self._keeping))
         with self.batch:
             self.host.link_down(link)
         if kept and link.over:
@@ -176,6 +181,8 @@ class ShosetFactory(Factory):
         if link in self.registry:
             self.registry.remove(link)
             self.counters.forgotten += 1
+            link.outbox.clear()
+            self.kept.release(link)
             with self.batch:
                 self.host.link_gone(link)
 
@@ -192,6 +199,11 @@ class ShosetFactory(Factory):
                 if not link.address:
                     self.tell_brothers(link, self.identity.logical_name, addresses)
 
+    @property
+    def broken(self) -> Iterator[ShosetLink]:
+        """The sessions that are kept without a connection, the one that broke first before the others."""
+        return iter(list(self._keeping))
+
     def close(self) -> Deferred[None]:
         """Close every connection in good order; fires when all are closed."""
         if not self._connections:
@@ -207,6 +219,7 @@ class ShosetFactory(Factory):
         for keeping in self._keeping.values():
             keeping.cancel()
         self._keeping.clear()
+        self.kept.stop()
 
     @staticmethod
     def encrypted(transport: object) -> bool:

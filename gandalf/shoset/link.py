@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.topics import TopicFilter
+from gandalf.shoset.kept import TRANCHE
 from gandalf.shoset.lifecycle import Phase
 from gandalf.shoset.session import Inbox, Kept, Outbox
 from gandalf.shoset.settings import ACK_DELAY, ACK_FRAMES
@@ -24,6 +26,9 @@ _PUMP_BYTES = 256 * 1024
 
 CONGESTION = "congestion"
 """Why a peer is not read, unless another reason is given: what it brings cannot be carried on at the moment."""
+
+OVERDUE = "overdue"
+"""Why a peer is not read of which more frames do not count yet than a session may keep."""
 
 EVICT_INTERVAL = 1.0
 """Seconds between two looks through a full outbox for frames that others have taken charge of."""
@@ -77,6 +82,8 @@ class ShosetLink:
         self.filter: TopicFilter | None = None
         """What the peer wants; None: all."""
         self._paused_for: set[str] = set()
+        self.reserved = TRANCHE if sheds else sys.maxsize
+        """Bytes up to which the outbox may grow before :class:`gandalf.shoset.kept.Kept` is asked."""
         self._strained = False
         self._evict_at = 0.0
 
@@ -166,6 +173,8 @@ class ShosetLink:
         else:
             self._overflow()
             return
+        if outbox.bytes > self.reserved:
+            self.shoset.kept.reserve(self)
         if self.congested or self._at_bound:
             self._strained = True
             self._shed()
@@ -192,9 +201,20 @@ class ShosetLink:
         if self._gated:
             return frame.kind == kinds.SECRET and connection.phase is Phase.ESTABLISHED
         if connection.phase is Phase.ESTABLISHED:
-            return not self.outbox.unsent
+            return not self.outbox.unsent and self._window_open
         # After a bye only what finishes something pending is sent (protocol.md 5.2).
         return connection.phase is Phase.LEAVING and frame.reference is not None
+
+    @property
+    def _window_open(self) -> bool:
+        """Whether a peer that was dialled may be sent more: it takes, and may take charge of nothing."""
+        if self._sheds or not self._strained:
+            return True
+        limits, outbox = self.shoset.limits, self.outbox
+        return (
+            outbox.bytes - outbox.unsent_bytes < limits.unacknowledged_bytes
+            and len(outbox) - outbox.unsent < limits.unacknowledged_frames
+        )
 
     @property
     def _gated(self) -> bool:
@@ -250,6 +270,7 @@ class ShosetLink:
         self.over = False
         self.since = self.shoset.clock.seconds()
         self._reported = self.inbox.received
+        self._paused_for.discard(OVERDUE)  # what does not count yet comes again
         if self._paused_for:
             connection.stop_reading()
 
@@ -271,7 +292,13 @@ class ShosetLink:
 
         :raises Malformed: the count is impossible.
         """
-        self.outbox.acknowledge(received)
+        outbox = self.outbox
+        outbox.acknowledge(received)
+        if self._sheds:
+            if self.reserved > TRANCHE and outbox.bytes < self.reserved // 2:
+                self.shoset.kept.release(self)
+        elif self._strained and outbox.unsent:
+            self.pump()
         self._relieve()
 
     def pump(self) -> None:
@@ -280,7 +307,7 @@ class ShosetLink:
         if connection is None or self._gated:
             return
         with self.shoset.batch:
-            while connection.writable and self.available and self.outbox.unsent:
+            while connection.writable and self.available and self.outbox.unsent and self._window_open:
                 size = 0
                 while size < _PUMP_BYTES and (frame := self.outbox.next()) is not None:
                     connection.queue(frame.raw)
@@ -313,11 +340,22 @@ class ShosetLink:
     # Acknowledgements (protocol.md 5.3).
 
     def acknowledge_if_many(self) -> None:
-        """After a chunk: acknowledge at once when 64 frames count, else soon."""
+        """After a chunk: acknowledge at once when 64 frames count, else soon.
+
+        Later while the transport takes nothing more: one acknowledgement then does for all. Nothing more is read
+        while more than may be kept does not count yet, as when a peer sends the same again and again.
+        """
+        limit, overdue = self.shoset.limits.unacknowledged_frames, OVERDUE in self._paused_for
+        if self.inbox.open >= limit and not overdue:
+            self.pause(OVERDUE)
+        elif overdue and self.inbox.open < limit // 2:
+            self.resume(OVERDUE)
         count = self.inbox.received - self._reported
+        if not count or self.connection is None or not self.connection.writable:
+            return
         if count >= ACK_FRAMES:
             self.acknowledge_now()
-        elif count and self._ack_timer is None and self.connection is not None:
+        elif self._ack_timer is None:
             self._ack_timer = self.shoset.clock.callLater(ACK_DELAY, self._ack_late)
 
     def _countable(self) -> None:
@@ -325,7 +363,8 @@ class ShosetLink:
 
     def _ack_late(self) -> None:
         self._ack_timer = None
-        self.acknowledge_now()
+        if self.connection is not None and self.connection.writable:
+            self.acknowledge_now()
 
     def acknowledge_now(self) -> None:
         """Tell the peer how much counts, if it does not know."""

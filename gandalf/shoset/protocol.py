@@ -49,6 +49,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._last_received = self._last_sent = 0.0
         self._timer: IDelayedCall | None = None
         self._paused = False
+        self._late_brothers: bytes | None = None
         self._control: dict[str, Callable[[Frame], None]] = {
             kinds.ACK: self._ack,
             kinds.PING: self._ping,
@@ -111,7 +112,11 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
     def resumeProducing(self) -> None:
         """The transport's buffer is empty again."""
         self.writable = True
+        if self._late_brothers is not None:
+            self.say(kinds.BROTHERS, self._late_brothers)
+            self._late_brothers = None
         if self.link is not None:
+            self.link.acknowledge_if_many()
             self.link.pump()
 
     def stopProducing(self) -> None:
@@ -148,9 +153,19 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
             self.transport.write(data)
 
     def say(self, kind: str, body: bytes) -> None:
-        """Send a frame of link control; nothing follows the last word."""
+        """Send a frame of link control; nothing follows the last word.
+
+        A peer that does not read must not make us keep what it makes us say. While the transport takes nothing more,
+        signs of life are left out, since bytes are on their way; of brothers the latest are told later.
+        """
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
+        if not self.writable:
+            if kind in (kinds.PING, kinds.PONG):
+                return
+            if kind == kinds.BROTHERS:
+                self._late_brothers = body
+                return
         with self.shoset.batch:
             self.queue(self.shoset.control_frame(kind, body).raw)
 

@@ -150,6 +150,12 @@ class Outbox:
         self.acknowledged = 0
         return self._wait_again(now, settled_before)
 
+    def clear(self) -> None:
+        """The session is forgotten: nothing of it is kept, whoever still knows of it."""
+        self._sent.clear()
+        self._unsent.clear()
+        self.bytes = self.unsent_bytes = 0
+
     def discard_settled(self) -> int:
         """Drop what was never sent here and another peer has taken charge of; returns how many frames."""
         before = len(self._unsent)

@@ -41,6 +41,7 @@ class Limits:
     high_water: int = 4 * 1024 * 1024
     unacknowledged_bytes: int = 64 * 1024 * 1024
     unacknowledged_frames: int = 100_000
+    kept_bytes: int = 1024 * 1024 * 1024
     max_connections: int = 20_000
     duplicate_window: int = 200_000
 

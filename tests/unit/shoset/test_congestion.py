@@ -236,15 +236,16 @@ class FullDialledLinkTest(ShosetTestCase):
         self.network.settle()
 
     def test_full_and_relieved(self) -> None:
-        """It is not dismissed, takes what still comes, and says when there is room."""
+        """It is not dismissed, keeps what still comes for later, and says when there is room."""
         frames = events(self.ours, 12)
         send_all(self.link, frames)
         self.network.settle()
         self.assertEqual((True, True), (self.link.full, self.link.available))
         self.assertEqual(0, self.ours.counters.slow_consumers)
-        self.assertEqual(uuids(frames), uuids(self.peer.routed))
+        self.assertEqual(uuids(frames[:10]), uuids(self.peer.routed))
         self.peer.say(kinds.ACK, {"received": 2})
         self.network.settle()
+        self.assertEqual(uuids(frames), uuids(self.peer.routed))
         self.assertEqual([], self.host.relieved)
         self.peer.say(kinds.ACK, {"received": 3})
         self.network.settle()
