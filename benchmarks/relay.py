@@ -26,6 +26,7 @@ from gandalf.wire.body import pack_body
 from gandalf.wire.control import AckBody, LinkBody, LinkedBody
 from gandalf.wire.envelope import Frame, make_frame
 from gandalf.wire.framing import FrameReader
+from gandalf.wire.runs import Run
 
 CHUNK = 64 * 1024
 
@@ -78,6 +79,9 @@ class Host:
     def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
         return self.router.route(frame, link)
 
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        return self.router.route_run(run, link)
+
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: None
 
@@ -125,7 +129,7 @@ class Bench:
 
 def frame(kind: str, body: bytes, reference: bytes | None = None, target: str = "") -> bytes:
     """The bytes of one frame."""
-    return make_frame(kind, os.urandom(16), "tenant1", target, reference, 0, 0, body).raw
+    return make_frame(kind, os.urandom(16), "tenant1", target, reference, 0, 1_700_000_000_000, body).raw
 
 
 def chunks(frames: list[bytes]) -> list[bytes]:

@@ -9,6 +9,7 @@ from gandalf.routing.charge import Charge
 from gandalf.routing.failures import OVERLOADED, RoutingFailure
 from gandalf.routing.link import CONNECTOR
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel
 
 DRAINING: Final = "DRAINING"
 """The code with which nothing more is taken when the instance stops, as for a link (protocol.md 5.1)."""
@@ -52,10 +53,11 @@ class LocalOrigin:
         """Nothing, whatever its topic."""
         return False
 
-    def send(self, frame: Frame, charge: Charge | None = None) -> None:
-        """An error event about one of our frames; taken charge of at once."""
-        for listener in tuple(self.listeners):
-            listener(frame)
+    def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
+        """Error events about our frames; taken charge of at once."""
+        for frame in parcel.frames():
+            for listener in tuple(self.listeners):
+                listener(frame)
         if charge is not None:
             charge.settle()
 

@@ -51,12 +51,13 @@ from gandalf.shoset.diallers import Diallers
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.shoset.settings import Identity
 from gandalf.store.database import Database
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
 from gandalf.wire.kinds import HEARTBEAT
+from gandalf.wire.runs import Run
 
 HEARTBEAT_INTERVAL = 60.0
 """Seconds between the aggregator's own heartbeats (protocol.md 6.4c)."""
@@ -341,7 +342,13 @@ class AggregatorService:
             return None
         return self.router.route(frame, link)
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """The same, for frames alike; where limits are set, each is measured by itself."""
+        if self.admission is not None and link.type == CONNECTOR:
+            return None
+        return self.router.route_run(run, link)
+
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3."""
         frame, _, charge = kept
         self.router.expired(frame, charge)

@@ -17,6 +17,7 @@ from gandalf.shoset.diallers import Diallers
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.link import ShosetLink
 from gandalf.store.errors import NotFound
+from gandalf.wire.envelope import Frame
 
 DISCONNECTED: Final = "DISCONNECTED"
 """The reason of the ``bye`` that an operator had sent."""
@@ -124,8 +125,13 @@ class AggregatorStatus:
             ("to connectors", router.from_cluster),
             ("own request", router.own),
         )
-        each = ((direction, pending) for direction, table in directions for pending in table)
-        return [self._pending(direction, pending) for direction, pending in islice(each, limit)]
+        each = (
+            self._pending(direction, pending, frame)
+            for direction, table in directions
+            for pending in table
+            for frame in table.unanswered(pending).frames()
+        )
+        return list(islice(each, limit))
 
     def errors(self, limit: int = 100, code: str = "") -> list[dict[str, Any]]:
         """The latest error events made here, of one code or of all, the newest first; at most 1000 are known."""
@@ -148,9 +154,9 @@ class AggregatorStatus:
                 shown |= self._admission.describe_link(link)
         return shown
 
-    def _pending(self, direction: str, pending: Pending) -> dict[str, Any]:
-        frame, link, timer = pending.frame, pending.link, pending.timer
-        seconds = None if timer is None else pending.share - (timer.getTime() - self._shoset.clock.seconds())
+    def _pending(self, direction: str, pending: Pending, frame: Frame) -> dict[str, Any]:
+        link = pending.link
+        seconds = None if link is None else self._shoset.clock.seconds() - pending.since
         command = readable(frame).get("command")
         return {
             "uuid": frame.uuid.hex(),

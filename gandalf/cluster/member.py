@@ -38,7 +38,7 @@ from gandalf.routing.link import AGGREGATOR, CLUSTER, Link
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.shoset.settings import Identity
 from gandalf.shoset.tls import Credentials
 from gandalf.store.database import Database
@@ -50,6 +50,7 @@ from gandalf.store.speakers import speakers_txn
 from gandalf.store.tenants import bootstrap, control_dsn
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Run
 
 UPKEEP: Final = 10.0
 """Seconds between two looks at what may have been changed by others: tenants, components; and at who is absent."""
@@ -269,7 +270,11 @@ class ClusterMember:
         """Protocol.md 9."""
         return self.router.route(frame, link)
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """The trace has each message by itself."""
+        return None
+
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3: a command that was here has gone to others, or timed out, by itself."""
         self.router.counters["expired"] += 1
 

@@ -41,11 +41,12 @@ from gandalf.shoset.diallers import Diallers
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.shoset.settings import Identity
 from gandalf.wire import kinds
 from gandalf.wire.control import STOPPING, BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Run
 
 HEARTBEAT_INTERVAL = 60.0
 """Seconds between heartbeats on each link."""
@@ -270,7 +271,11 @@ class Runtime:
             self.counters["frames of no use"] += 1
         return None
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """Each message is for the program, by itself."""
+        return None
+
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Commands, heartbeats and validations that are too old; whoever waits has a timer of their own."""
         self.counters["expired"] += 1
 

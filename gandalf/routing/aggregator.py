@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -26,6 +27,7 @@ from gandalf.routing.replies import Askers, verdict
 from gandalf.routing.unsettled import EventCharge, Unsettled
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel, Run
 
 
 class AggregatorRouter:
@@ -74,12 +76,12 @@ class AggregatorRouter:
         self._seen = DuplicateWindow(duplicate_window)
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
         self._unsettled = Unsettled(self._endings.check)
-        self._adrift: list[tuple[Frame, EventCharge]] = []
+        self._adrift: list[tuple[Parcel, EventCharge]] = []
         self._askers = Askers(links)
         self._held: HeldFrames | None = HeldFrames(clock)
         self._feeders = Feeders()
         self.heartbeats = Heartbeats(make_frame)
-        self._rules: dict[str, Callable[[Frame, Link], Charge | None]] = {
+        self._rules: dict[str, Callable[[Any, Link], Charge | None]] = {
             kinds.EVENT: self._event,
             kinds.COMMAND: self._command,
             kinds.CONFIG: self._config,
@@ -135,6 +137,33 @@ class AggregatorRouter:
             return self._route_late(frame, origin, waited)
         return self._rules[frame.kind](frame, origin)
 
+    def route_run(self, run: Run, origin: Link) -> Charge | None:
+        """As :meth:`route`, for all frames of ``run`` at once. None: each is to be routed by itself.
+
+        So it is unless the rules let all of them pass, and nobody on the way could tell one from the other.
+        """
+        of_cluster = origin.type == CLUSTER
+        window, table = self._seen, self.from_cluster if of_cluster else self.from_connectors
+        if run.kind == kinds.COMMAND:
+            if table.has_any(run.uuids):
+                return None
+            if of_cluster:
+                window = self._seen_from_cluster
+        if (
+            run.tenant == self.tenant
+            and (of_cluster or (origin.validated and self._held is None))
+            and self._all_accept(run)
+            and window.all_new(run.uuids)
+        ):
+            self.counters[run.kind] += run.count
+            return self._rules[run.kind](run, origin) or SETTLED
+        return None
+
+    def _all_accept(self, run: Run) -> bool:
+        """Whether each of those whom ``run`` may go to, of whom there are some, reads frames as long as all of it."""
+        links = [*self._links.of_type(CLUSTER), *self._connectors(run.target)]
+        return bool(links) and all(accepts(link, run) for link in links)
+
     def _route_late(self, frame: Frame, origin: Link, waited: float) -> Charge | None:
         """The time that ``frame`` is worth has been running since it came (protocol.md 2)."""
         worth = self._budget(frame) if frame.kind == kinds.COMMAND else frame.timeout / 1000 or math.inf
@@ -161,108 +190,120 @@ class AggregatorRouter:
 
     # 6.1 Event
 
-    def _event(self, frame: Frame, origin: Link) -> Charge | None:
+    def _event(self, parcel: Parcel, origin: Link) -> Charge | None:
         charge = None
         if origin.type == CLUSTER:
-            self._event_from_cluster(frame, origin)
+            self._event_from_cluster(parcel, origin)
         else:
-            charge = self._event_from_connector(frame, origin)
-        if frame.reference is not None:
+            charge = self._event_from_connector(parcel, origin)
+        if parcel.reference is not None:
             # Last, for a connection that waits for this alone is closed when it ends.
-            self.from_cluster.answer(frame)
-            self.from_connectors.answer(frame)
+            self.from_cluster.answer(parcel)
+            self.from_connectors.answer(parcel)
         return charge
 
-    def _event_from_connector(self, frame: Frame, origin: Link) -> Charge:
-        charge = self._unsettled.begin(frame, origin)
-        if self._to_members(frame, charge):
+    def _event_from_connector(self, parcel: Parcel, origin: Link) -> Charge:
+        charge = self._unsettled.begin(parcel, origin)
+        if self._to_members(parcel, charge):
             if self.taps:
-                self._tell_taps(frame)
-            self._to_connectors(frame, origin)
+                self._tell_taps(parcel)
+            self._to_connectors(parcel, origin)
             self._pause_if_cluster_does_not_take(origin)
         return charge
 
-    def _to_members(self, frame: Frame, charge: EventCharge) -> bool:
-        """Whether the cluster can have ``frame``; its origin is told when not."""
+    def _to_members(self, parcel: Parcel, charge: EventCharge) -> bool:
+        """Whether the cluster can have ``parcel``; its origin is told when not."""
         members = self._links.of_type(CLUSTER)
         if not members:
-            self._adrift.append((frame, charge))
+            self._adrift.append((parcel, charge))
             return True
-        length = length_of(frame)
+        length = length_of(parcel)
         able = [member for member in members if length <= member.max_frame]
         charge.keepers = len(able)
         for member in able:
-            member.send(frame, charge)
+            member.send(parcel, charge)
         if not able:
             message = f"{length} bytes is more than any cluster member accepts"
-            self.answer(frame, charge.origin, failures.TOO_LARGE, message)
+            for frame in parcel.frames():
+                self.answer(frame, charge.origin, failures.TOO_LARGE, message)
             charge.settle()
         return bool(able)
 
-    def _event_from_cluster(self, frame: Frame, origin: Link) -> None:
+    def _event_from_cluster(self, parcel: Parcel, origin: Link) -> None:
         if self.taps:
-            self._tell_taps(frame)
-        if frame.target and not self._connectors(frame.target):
-            if frame.target != self._logical_name:
-                self.counters["events for nobody here"] += 1
+            self._tell_taps(parcel)
+        if parcel.target and not self._connectors(parcel.target):
+            if parcel.target != self._logical_name:
+                self.counters["events for nobody here"] += parcel.count
             return
         for member in self._links.of_type(CLUSTER):
-            if member is not origin and accepts(member, frame):
+            if member is not origin and accepts(member, parcel):
                 # The cluster has it: where it cannot be sent soon, it need not be kept.
-                member.send(frame, SETTLED)
-        self._to_connectors(frame, origin)
+                member.send(parcel, SETTLED)
+        self._to_connectors(parcel, origin)
 
-    def _tell_taps(self, frame: Frame) -> None:
-        for tap in tuple(self.taps):
-            try:
-                tap(frame)
-            except Exception:
-                self.log.failure("whoever listens to {uuid} failed", uuid=frame.uuid.hex())
+    def _tell_taps(self, parcel: Parcel) -> None:
+        for frame in parcel.frames():
+            for tap in tuple(self.taps):
+                try:
+                    tap(frame)
+                except Exception:
+                    self.log.failure("whoever listens to {uuid} failed", uuid=frame.uuid.hex())
 
-    def _to_connectors(self, frame: Frame, origin: Link) -> None:
-        if frame.target:
-            for link in self._connectors(frame.target):
+    def _to_connectors(self, parcel: Parcel, origin: Link) -> None:
+        if parcel.target:
+            for link in self._connectors(parcel.target):
                 if link is not origin:
-                    link.send(frame)
+                    link.send(parcel)
             return
-        topic: str | None = None
+        topics: list[str] | None = None
         for link in self._links.of_type(CONNECTOR):
             if link is origin or not link.validated:
                 continue
-            if link.filters:
-                if topic is None:
-                    topic = topic_of(frame)
-                if not link.wants(topic):
-                    continue
-            link.send(frame)
+            if not link.filters:
+                link.send(parcel)
+                continue
+            if topics is None:
+                topics = [topic_of(frame) for frame in parcel.frames()]
+            wanted = {uuid for uuid, topic in zip(parcel.uuids, topics, strict=True) if link.wants(topic)}
+            if len(wanted) == parcel.count:
+                link.send(parcel)
+            elif wanted and isinstance(parcel, Run):
+                link.send(parcel.only(wanted))
 
     # 6.2 Command
 
-    def _command(self, frame: Frame, origin: Link, budget: float | None = None) -> None:
-        budget = self._budget(frame) if budget is None else budget
+    def _command(self, parcel: Parcel, origin: Link, budget: float | None = None) -> None:
+        budget = self._budget(parcel) if budget is None else budget
         table = self.from_cluster if origin.type == CLUSTER else self.from_connectors
-        if frame.uuid in table:
+        if parcel.uuids[0] in table:
             # Pending for longer than the window remembers.
             self.counters["duplicates"] += 1
             return
         if origin.type == CLUSTER:
-            connectors = self._connectors(frame.target)
-            result = table.send(frame, f"connector {frame.target!r}", connectors, budget, origin)
+            group, candidates = f"connector {parcel.target!r}", self._connectors(parcel.target)
         else:
-            result = table.send(frame, "the cluster", self._members(), budget, origin)
-        result.addErrback(self._not_answered, frame, origin)
-        result.addErrback(self._unexpected)
+            group, candidates = "the cluster", self._members()
+        sent: Iterable[tuple[Parcel, Deferred[Frame]]]
+        if isinstance(parcel, Run):
+            sent = table.send_run(parcel, group, candidates, budget, origin)
+        else:
+            sent = ((parcel, table.send(parcel, group, candidates, budget, origin)),)
+        for part, result in sent:
+            result.addErrback(self._not_answered, part, origin)
+            result.addErrback(self._unexpected)
 
-    def _budget(self, frame: Frame) -> float:
+    def _budget(self, parcel: Parcel) -> float:
         """Seconds that a command is worth waiting for."""
-        return min(frame.timeout / 1000 or self._max_timeout, self._max_timeout)
+        return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
 
-    def _not_answered(self, failure: Failure, frame: Frame, origin: Link) -> None:
+    def _not_answered(self, failure: Failure, parcel: Parcel, origin: Link) -> None:
         reason = failure.value
         if not isinstance(reason, RoutingFailure):
             failure.raiseException()
         else:
-            self.answer(frame, origin, reason.code, str(reason))
+            for frame in (reason.parcel or parcel).frames():
+                self.answer(frame, origin, reason.code, str(reason))
 
     def _unexpected(self, failure: Failure) -> None:
         self.log.failure("a rule failed", failure)

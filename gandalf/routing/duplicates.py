@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class DuplicateWindow:
     """Remembers at least the ``size`` uuids seen latest, and at most twice as many.
@@ -23,6 +25,19 @@ class DuplicateWindow:
         if len(self._young) >= self._size:
             self._old, self._young = self._young, set()
         return known
+
+    def all_new(self, uuids: Collection[bytes]) -> bool:
+        """Whether none of ``uuids`` was seen before, nor stands there twice; from now on they are seen.
+
+        When it is False nothing has changed: each is to be looked up by itself.
+        """
+        new = set(uuids)
+        if len(new) != len(uuids) or not self._young.isdisjoint(new) or not self._old.isdisjoint(new):
+            return False
+        self._young |= new
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, set()
+        return True
 
     def __contains__(self, uuid: bytes) -> bool:
         return uuid in self._young or uuid in self._old

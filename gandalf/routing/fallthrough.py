@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from gandalf.routing.deadlines import Deadlines
 from gandalf.routing.failures import NO_ROUTE, OVERLOADED, TIMEOUT, TOO_LARGE, RoutingFailure
 from gandalf.routing.link import Link
 from gandalf.wire.envelope import LENGTH, Frame
+from gandalf.wire.runs import Parcel, Run
 
 
 class Rotation:
@@ -20,8 +22,8 @@ class Rotation:
     def __init__(self) -> None:
         self._turns: defaultdict[str, int] = defaultdict(int)
 
-    def order(self, group: str, candidates: Sequence[Link], frame: Frame) -> list[Link]:
-        """The candidates that can take ``frame`` now, in the order in which they are to be tried.
+    def order(self, group: str, candidates: Sequence[Link], parcel: Parcel) -> list[Link]:
+        """The candidates that can take ``parcel`` now, in the order in which they are to be tried.
 
         :raises RoutingFailure: ``NO_ROUTE``, none is there; ``TOO_LARGE``, none accepts so long a frame;
             ``OVERLOADED``, all that do are congested (6.7).
@@ -29,31 +31,37 @@ class Rotation:
         there = [link for link in candidates if link.available]
         if not there:
             raise RoutingFailure(NO_ROUTE, f"nobody is linked that could take it: {group}")
-        fit = [link for link in there if accepts(link, frame)]
+        fit = [link for link in there if accepts(link, parcel)]
         if not fit:
-            raise RoutingFailure(TOO_LARGE, f"{length_of(frame)} bytes is more than any connection accepts: {group}")
+            raise RoutingFailure(TOO_LARGE, f"{length_of(parcel)} bytes is more than any connection accepts: {group}")
         free = [link for link in fit if is_free(link)]
         if not free:
             raise RoutingFailure(OVERLOADED, f"each of the {len(fit)} connections is congested: {group}")
         turn = self._turns[group] % len(free)
-        self._turns[group] = turn + 1
+        self._turns[group] = (turn + parcel.count - 1) % len(free) + 1
         return free[turn:] + free[:turn]
 
 
 @attrs.define(eq=False)
 class Pending:
-    """A frame that waits for its answer."""
+    """A frame that waits for its answer; or a run, each frame of which waits for its own."""
 
-    frame: Frame
+    parcel: Parcel
+    """What was sent: of a run all that had no answer then."""
     result: Deferred[Frame]
-    candidates: Iterator[Link]
-    tried: int
+    candidates: list[Link]
     share: float
     """Seconds that each candidate has to answer."""
+    left: int
+    """Frames that have no answer yet."""
     origin: Link | None = None
     """Who waits for the answer; None: this process itself."""
     link: Link | None = None
-    timer: IDelayedCall | None = None
+    since: float = 0.0
+    """When it was sent to ``link``, in seconds of the clock."""
+    turn: int = 0
+    """The candidate that is next."""
+    tried: int = 0
 
 
 class FallThrough:
@@ -67,47 +75,87 @@ class FallThrough:
         self._clock = clock
         self._idle = idle
         self._rotation = Rotation()
+        self._deadlines: Deadlines[Pending] = Deadlines(clock, self._next)
         self._pending: dict[bytes, Pending] = {}
-        self._by_link: dict[Link, dict[bytes, Pending]] = {}
-        self._by_origin: dict[Link, int] = {}
+        self._by_link: dict[Link, dict[Pending, None]] = {}
+        self._by_origin: dict[Link, dict[Pending, None]] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def __iter__(self) -> Iterator[Pending]:
-        return iter(list(self._pending.values()))
+        return iter(list(dict.fromkeys(self._pending.values())))
 
     def __contains__(self, uuid: bytes) -> bool:
         return uuid in self._pending
 
-    def send(
-        self, frame: Frame, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
-    ) -> Deferred[Frame]:
-        """Send ``frame`` to one candidate, and after its share of ``budget`` seconds to the next.
+    def has_any(self, uuids: Iterable[bytes]) -> bool:
+        """Whether any of these is on its way."""
+        return not self._pending.keys().isdisjoint(uuids)
 
-        Fires with the first answer; fails with :class:`RoutingFailure`: as :meth:`Rotation.order`, or ``TIMEOUT``
-        when all were tried. Cancelling it stops the trying.
+    def send(
+        self, parcel: Parcel, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
+    ) -> Deferred[Frame]:
+        """Send ``parcel`` to one candidate, and after its share of ``budget`` seconds to the next.
+
+        Fires with the first answer, for a run when each of its frames has one; fails with :class:`RoutingFailure`: as
+        :meth:`Rotation.order`, or ``TIMEOUT`` when all were tried; its ``parcel`` is what has no answer. Cancelling
+        it stops the trying.
         """
-        result: Deferred[Frame]
         try:
-            order = self._rotation.order(group, candidates, frame)
+            order = self._rotation.order(group, candidates, parcel)
         except RoutingFailure as failure:
             return fail(failure)
-        result = Deferred(lambda _: self._end(self._pending[frame.uuid], None))
-        pending = Pending(frame, result, iter(order), 0, budget / len(order), origin)
-        self._pending[frame.uuid] = pending
+        return self._begin(parcel, order, budget, origin)
+
+    def send_run(
+        self, run: Run, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
+    ) -> Iterator[tuple[Run, Deferred[Frame]]]:
+        """As :meth:`send`, each frame beginning with another candidate: gives a part for each of these."""
+        try:
+            order = self._rotation.order(group, candidates, run)
+        except RoutingFailure as failure:
+            yield run, fail(failure)
+            return
+        for turn, part in enumerate(run.dealt(len(order))):
+            yield part, self._begin(part, order[turn:] + order[:turn], budget, origin)
+
+    def _begin(self, parcel: Parcel, order: list[Link], budget: float, origin: Link | None) -> Deferred[Frame]:
+        result: Deferred[Frame] = Deferred(lambda _: self._end(pending, None))
+        pending = Pending(parcel, result, order, budget / len(order), parcel.count, origin)
+        if parcel.count == 1:
+            self._pending[parcel.uuids[0]] = pending
+        else:
+            self._pending.update(dict.fromkeys(parcel.uuids, pending))
         if origin is not None:
-            self._by_origin[origin] = self._by_origin.get(origin, 0) + 1
+            _put(self._by_origin, origin, pending)
         self._next(pending)
         return result
 
-    def answer(self, frame: Frame) -> bool:
-        """Whether ``frame``, by its ``reference``, ends something pending here."""
-        pending = self._pending.get(frame.reference)  # type: ignore[arg-type]  # None is never a key
+    def answer(self, parcel: Parcel) -> bool:
+        """Whether ``parcel``, by its ``reference``, ends something pending here."""
+        if isinstance(parcel, Run):
+            return self._answer_all(parcel)
+        pending = self._pending.pop(parcel.reference, None)  # type: ignore[arg-type]  # None is never a key
         if pending is None:
             return False
-        self._end(pending, frame)
+        pending.left -= 1
+        if not pending.left:
+            self._end(pending, parcel)
         return True
+
+    def _answer_all(self, answers: Run) -> bool:
+        pop = self._pending.pop
+        frames: list[Frame] = []
+        before = len(self._pending)
+        for number, reference in enumerate(answers.references or ()):
+            pending = pop(reference, None)
+            if pending is not None:
+                pending.left -= 1
+                if not pending.left:
+                    frames = frames or answers.frames()
+                    self._end(pending, frames[number])
+        return len(self._pending) < before
 
     def pass_over(self, uuid: bytes) -> bool:
         """The candidate that has it now says that it cannot: go to the next at once."""
@@ -119,14 +167,14 @@ class FallThrough:
 
     def link_lost(self, link: Link) -> None:
         """The connection broke: what waits there goes to the next at once."""
-        for pending in list(self._by_link.get(link, {}).values()):
+        for pending in list(self._by_link.get(link, ())):
             # Whoever is told of the end of one may have ended another.
             if pending.link == link:
                 self._next(pending)
 
     def pending_on(self, link: Link) -> int:
         """How many frames wait for an answer over ``link``, or for one to give to it."""
-        return self._by_origin.get(link, 0) + len(self._by_link.get(link, ()))
+        return sum(pending.left for table in (self._by_origin, self._by_link) for pending in table.get(link, ()))
 
     def at(self, uuid: bytes) -> Link | None:
         """The candidate that has the frame of ``uuid`` now."""
@@ -135,27 +183,40 @@ class FallThrough:
 
     def _next(self, pending: Pending) -> None:
         left = self._leave(pending)
-        for link in pending.candidates:
+        while pending.turn < len(pending.candidates):
+            link = pending.candidates[pending.turn]
+            pending.turn += 1
             if link.available and is_free(link):
                 pending.tried += 1
                 pending.link = link
-                self._by_link.setdefault(link, {})[pending.frame.uuid] = pending
-                pending.timer = self._clock.callLater(pending.share, self._next, pending)
-                link.send(pending.frame)
+                pending.since = self._clock.seconds()
+                _put(self._by_link, link, pending)
+                self._deadlines.set(pending, pending.share)
+                link.send(self.unanswered(pending))
                 break
         else:
             tried = f"no answer from any of the {pending.tried} connections that it was sent to"
-            self._end(pending, RoutingFailure(TIMEOUT, tried))
+            self._end(pending, RoutingFailure(TIMEOUT, tried, self.unanswered(pending)))
         self._tell_idle(left)
+
+    def unanswered(self, pending: Pending) -> Parcel:
+        """What has no answer yet: of a run nothing else is sent a second time."""
+        parcel = pending.parcel
+        if isinstance(parcel, Run) and pending.left < parcel.count:
+            left = {uuid for uuid in parcel.uuids if self._pending.get(uuid) is pending}
+            pending.parcel = parcel.only(left)
+        return pending.parcel
 
     def _end(self, pending: Pending, outcome: Frame | RoutingFailure | None) -> None:
         """``outcome`` None: nobody wants it any more."""
-        del self._pending[pending.frame.uuid]
+        if pending.left:
+            for uuid in pending.parcel.uuids:
+                if self._pending.get(uuid) is pending:
+                    del self._pending[uuid]
+            pending.left = 0
         left, origin = self._leave(pending), pending.origin
         if origin is not None:
-            self._by_origin[origin] -= 1
-            if not self._by_origin[origin]:
-                del self._by_origin[origin]
+            _take(self._by_origin, origin, pending)
         if isinstance(outcome, RoutingFailure):
             pending.result.errback(outcome)
         elif outcome is not None:
@@ -165,16 +226,10 @@ class FallThrough:
 
     def _leave(self, pending: Pending) -> Link | None:
         """Nobody has it now; returns who had it."""
-        if pending.timer is not None:
-            if pending.timer.active():
-                pending.timer.cancel()
-            pending.timer = None
         link, pending.link = pending.link, None
         if link is not None:
-            waiting = self._by_link[link]
-            del waiting[pending.frame.uuid]
-            if not waiting:
-                del self._by_link[link]
+            self._deadlines.clear(pending, pending.share)
+            _take(self._by_link, link, pending)
         return link
 
     def _tell_idle(self, link: Link | None) -> None:
@@ -182,14 +237,29 @@ class FallThrough:
             self._idle(link)
 
 
-def length_of(frame: Frame) -> int:
-    """The length of the envelope of ``frame`` in bytes, as ``max_frame`` counts."""
-    return len(frame.raw) - LENGTH.size
+def _put(table: dict[Link, dict[Pending, None]], link: Link, pending: Pending) -> None:
+    of_link = table.get(link)
+    if of_link is None:
+        table[link] = {pending: None}
+    else:
+        of_link[pending] = None
 
 
-def accepts(link: Link, frame: Frame) -> bool:
+def _take(table: dict[Link, dict[Pending, None]], link: Link, pending: Pending) -> None:
+    of_link = table[link]
+    del of_link[pending]
+    if not of_link:
+        del table[link]
+
+
+def length_of(parcel: Parcel) -> int:
+    """The length of an envelope in bytes, as ``max_frame`` counts; of a run the most that one of its frames has."""
+    return len(parcel.raw) - LENGTH.size
+
+
+def accepts(link: Link, parcel: Parcel) -> bool:
     """Whether the peer reads a frame so long; one that it refuses would break every connection of the session."""
-    return length_of(frame) <= link.max_frame
+    return length_of(parcel) <= link.max_frame
 
 
 def is_free(link: Link) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from gandalf.routing.charge import Charge
-from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel
 
 CLUSTER: Final = "cl"
 AGGREGATOR: Final = "a"
@@ -50,10 +50,10 @@ class Link(Protocol):
     def wants(self, topic: str) -> bool:
         """Whether the peer asked for events of ``topic`` (protocol.md 6.1)."""
 
-    def send(self, frame: Frame, charge: Charge | None = None) -> None:
-        """Keep ``frame`` until it is acknowledged, and send it as soon as it can be.
+    def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
+        """Keep ``parcel`` until it is acknowledged, and send it as soon as it can be.
 
-        :param charge: settled when the peer acknowledges the frame.
+        :param charge: settled as far as the peer acknowledges it.
         """
 
     def pause(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.link import Link
@@ -11,6 +11,7 @@ from gandalf.routing.topics import TopicFilter
 from gandalf.wire import kinds
 from gandalf.wire.body import pack_body
 from gandalf.wire.envelope import Frame, make_frame
+from gandalf.wire.runs import Parcel, Run, Template
 
 TENANT = "tenant1"
 """The tenant of links and frames made here, unless another is named."""
@@ -56,8 +57,10 @@ class FakeLink:
         """Every frame, with what its acknowledgement settles."""
         self.calls: list[str] = []
         """Names of the methods that were called, in order."""
+        self._numbers: list[int] = []
         self._label = label or logical_name
-        self._acknowledged = 0
+        self.acknowledged = 0
+        """How many frames the peer has taken charge of."""
         self._taken = 0
 
     def __repr__(self) -> str:
@@ -72,10 +75,12 @@ class FakeLink:
         """Whether the peer asked for events of ``topic``."""
         return self.topics is None or TopicFilter(self.topics).matches(topic)
 
-    def send(self, frame: Frame, charge: Charge | None = None) -> None:
-        """Record ``frame``."""
+    def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
+        """Record each frame of ``parcel``."""
         self.calls.append("send")
-        self.sent.append((frame, charge))
+        frames = parcel.frames()
+        self.sent.extend((frame, charge) for frame in frames)
+        self._numbers.extend(range(parcel.offset + 1, parcel.offset + 1 + len(frames)))
         if self.acknowledges:
             self.acknowledge()
 
@@ -112,17 +117,27 @@ class FakeLink:
 
     def acknowledge(self, count: int | None = None) -> None:
         """The peer takes charge of ``count`` more frames; None: of all that were sent."""
-        last = len(self.sent) if count is None else self._acknowledged + count
-        for _, charge in self.sent[self._acknowledged : last]:
-            self._acknowledged += 1
+        last = len(self.sent) if count is None else self.acknowledged + count
+        while self.acknowledged < last:
+            charge, number = self.sent[self.acknowledged][1], self._numbers[self.acknowledged]
+            self.acknowledged += 1
             if charge is not None:
-                charge.settle()
+                charge.advance(number)
 
     def take(self) -> list[Frame]:
         """The frames sent since the last call."""
         frames = [frame for frame, _ in self.sent[self._taken :]]
         self._taken = len(self.sent)
         return frames
+
+
+def run_of(frames: Sequence[Frame]) -> Run:
+    """The run that ``frames``, which must be alike, make when they come in one chunk."""
+    template = Template.of(frames[0])
+    cut = None if template is None else template.cut(b"".join(frame.raw for frame in frames), 0, 8 << 20)
+    if cut is None or cut[0].count != len(frames):
+        raise ValueError("these frames do not make a run")
+    return cut[0]
 
 
 class FakeLinks:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.link import Link
-from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel
 
 
 class EventCharge(Charge):
-    """An event from a connector: settled when one cluster member has acknowledged it."""
+    """Events from a connector: settled as far as one cluster member has acknowledged them."""
 
-    __slots__ = ("_settled", "keepers", "origin", "uuid")
+    __slots__ = ("_settled", "keepers", "origin", "uuids")
 
-    def __init__(self, uuid: bytes, origin: Link, settled: Callable[[bytes], None]) -> None:
-        super().__init__()
-        self.uuid = uuid
+    def __init__(self, uuids: Sequence[bytes], origin: Link, settled: Callable[[Sequence[bytes]], None]) -> None:
+        super().__init__(len(uuids))
+        self.uuids = uuids
         self.origin = origin
         self.keepers = 0
-        """Links to members that keep the event until it is acknowledged."""
+        """Links to members that keep the events until they are acknowledged."""
         self._settled = settled
 
-    def settle(self) -> None:
-        """One member has it."""
-        if not self.settled:
-            super().settle()
-            self._settled(self.uuid)
+    def advance(self, done: int) -> None:
+        """One member has so many of them, from the first on."""
+        before = self.done
+        if done > before and not self.settled:
+            super().advance(done)
+            self._settled(self.uuids if done - before == self.count else self.uuids[before:done])
 
 
 class Unsettled:
     """The charges of those events, by uuid.
 
-    :param safe: called each time when one is settled.
+    :param safe: called each time when some are settled.
     """
 
     def __init__(self, safe: Callable[[], None]) -> None:
@@ -42,15 +43,20 @@ class Unsettled:
     def __len__(self) -> int:
         return len(self._charges)
 
-    def begin(self, frame: Frame, origin: Link) -> EventCharge:
-        """``frame`` has come from ``origin``."""
-        charge = self._charges[frame.uuid] = EventCharge(frame.uuid, origin, self._settled)
+    def begin(self, parcel: Parcel, origin: Link) -> EventCharge:
+        """``parcel`` has come from ``origin``."""
+        uuids = parcel.uuids
+        charge = EventCharge(uuids, origin, self._settled)
+        self._charges.update(dict.fromkeys(uuids, charge))
         return charge
 
-    def get(self, uuid: bytes) -> EventCharge | None:
-        """The charge of an event that is not safe yet."""
-        return self._charges.get(uuid)
+    def get(self, uuid: bytes) -> Charge | None:
+        """The charge of an event that is not safe yet and has come once more."""
+        charge = self._charges.get(uuid)
+        return None if charge is None else charge.of(charge.uuids.index(uuid))
 
-    def _settled(self, uuid: bytes) -> None:
-        del self._charges[uuid]
+    def _settled(self, uuids: Sequence[bytes]) -> None:
+        charges = self._charges
+        for uuid in uuids:
+            del charges[uuid]
         self._safe()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from gandalf.routing.charge import Charge
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Run
 
 if TYPE_CHECKING:
     from gandalf.shoset.link import ShosetLink
@@ -47,7 +48,10 @@ class Host(Protocol):
     def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
         """A routed frame came in. None: it is taken charge of; else it is when the charge is settled."""
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """Frames alike came in, to be worked on in one piece. None: they are to come one by one instead."""
+
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """What waited for ``link`` was dropped after a reconnection: it was too old (protocol.md 5.3)."""
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:

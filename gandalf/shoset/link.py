@@ -17,6 +17,7 @@ from gandalf.shoset.settings import ACK_DELAY, ACK_FRAMES
 from gandalf.wire import kinds
 from gandalf.wire.control import STOPPING, AckBody, ByeBody
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel, Run
 
 if TYPE_CHECKING:
     from gandalf.shoset.factory import ShosetFactory
@@ -149,29 +150,29 @@ class ShosetLink:
         """Whether the peer asked for events of ``topic`` (protocol.md 6.1)."""
         return self.filter is None or self.filter.matches(topic)
 
-    def send(self, frame: Frame, charge: Charge | None = None) -> None:
-        """Keep ``frame`` until it is acknowledged; send it now if that can be.
+    def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
+        """Keep ``parcel`` until it is acknowledged; send it now if that can be.
 
         A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``.
         """
         now = self.shoset.clock.seconds()
         connection = self.connection
         outbox = self.outbox
-        if connection is not None and self._may_go_now(connection, frame):
+        if connection is not None and self._may_go_now(connection, parcel):
             if self._strained and self._sheds and self._at_bound:
                 # It has linked again with as much unacknowledged as may be, and has acknowledged nothing since.
-                self._overflow()
+                self._overflow(parcel.count)
                 self._shed()
                 return
-            outbox.sent(frame, now, charge)
-            self.counters.frames_out += 1
-            connection.queue(frame.raw)
+            outbox.sent(parcel, now, charge)
+            self.counters.frames_out += parcel.count
+            connection.queue(parcel.raw)
             if not self.shoset.batch.open:
                 self.shoset.batch.flush()
         elif self._has_room(now):
-            outbox.wait(frame, now, charge)
+            outbox.wait(parcel, now, charge)
         else:
-            self._overflow()
+            self._overflow(parcel.count)
             return
         if outbox.bytes > self.reserved:
             self.shoset.kept.reserve(self)
@@ -179,9 +180,9 @@ class ShosetLink:
             self._strained = True
             self._shed()
 
-    def _overflow(self) -> None:
-        self.counters.overflowed += 1
-        self.shoset.counters.overflowed += 1
+    def _overflow(self, frames: int) -> None:
+        self.counters.overflowed += frames
+        self.shoset.counters.overflowed += frames
 
     def _shed(self) -> None:
         if self._sheds and self._at_bound and self.available:
@@ -195,15 +196,15 @@ class ShosetLink:
             self.outbox.discard_settled()
         return not (self._sheds and self._at_bound)
 
-    def _may_go_now(self, connection: ShosetProtocol, frame: Frame) -> bool:
+    def _may_go_now(self, connection: ShosetProtocol, parcel: Parcel) -> bool:
         if not connection.writable:
             return False
         if self._gated:
-            return frame.kind == kinds.SECRET and connection.phase is Phase.ESTABLISHED
+            return parcel.kind == kinds.SECRET and connection.phase is Phase.ESTABLISHED
         if connection.phase is Phase.ESTABLISHED:
             return not self.outbox.unsent and self._window_open
         # After a bye only what finishes something pending is sent (protocol.md 5.2).
-        return connection.phase is Phase.LEAVING and frame.reference is not None
+        return connection.phase is Phase.LEAVING and parcel.reference is not None
 
     @property
     def _window_open(self) -> bool:
@@ -287,6 +288,17 @@ class ShosetLink:
         self.counters.bytes_in += len(frame.raw)
         self.inbox.take(self.shoset.host.frame_received(frame, self))
 
+    def deliver_run(self, run: Run) -> None:
+        """Routed frames alike came in; those whom it makes no difference take them one by one."""
+        charge = self.shoset.host.run_received(run, self)
+        if charge is None:
+            for frame in run.frames():
+                self.deliver(frame)
+            return
+        self.counters.frames_in += run.count
+        self.counters.bytes_in += len(run.raw)
+        self.inbox.take(charge, run.count)
+
     def acknowledged(self, received: int) -> None:
         """The peer has taken charge of so many frames.
 
@@ -309,18 +321,19 @@ class ShosetLink:
         with self.shoset.batch:
             while connection.writable and self.available and self.outbox.unsent and self._window_open:
                 size = 0
-                while size < _PUMP_BYTES and (frame := self.outbox.next()) is not None:
-                    connection.queue(frame.raw)
-                    self.counters.frames_out += 1
-                    size += len(frame.raw)
+                while size < _PUMP_BYTES and (parcel := self.outbox.next()) is not None:
+                    connection.queue(parcel.raw)
+                    self.counters.frames_out += parcel.count
+                    size += len(parcel.raw)
                 connection.flush()
         self._relieve()
 
     def expired(self, expired: list[Kept]) -> None:
         """These waited for longer than their timeout, and were dropped when the link came up again."""
-        self.counters.expired += len(expired)
-        for kept in expired:
-            self.shoset.host.frame_expired(kept, self)
+        for parcel, arrived, charge in expired:
+            self.counters.expired += parcel.count
+            for frame in parcel.frames():
+                self.shoset.host.frame_expired((frame, arrived, charge), self)
 
     def peer_leaves(self, bye: ByeBody) -> None:
         """The peer said bye."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -19,6 +19,7 @@ from gandalf.wire.control import AckBody, BrothersBody, ByeBody, RefusedBody
 from gandalf.wire.envelope import Frame
 from gandalf.wire.errors import WireError
 from gandalf.wire.framing import FrameReader
+from gandalf.wire.runs import Parcel, Run
 
 if TYPE_CHECKING:
     from gandalf.shoset.factory import ShosetFactory
@@ -44,6 +45,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self.bytes_in = self.bytes_out = 0
         self._reader = FrameReader(factory.limits.handshake_max_frame)
         self._handle: Callable[[Frame], None] = self.handshake
+        self._feed: Callable[[bytes], Iterable[Parcel]] = self._reader.feed
         self._outgoing: list[bytes] = []
         self._interval = factory.limits.heartbeat
         self._last_received = self._last_sent = 0.0
@@ -93,9 +95,12 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         if self.phase is Phase.CLOSING:
             return
         reader = self._reader
-        for frame in reader.feed(data):
+        for parcel in self._feed(data):
             try:
-                self._handle(frame)
+                if type(parcel) is Run:
+                    self._handle_run(parcel)
+                else:
+                    self._handle(parcel)  # type: ignore[arg-type]  # there are no others
             except WireError as error:
                 self.life.refuse(error.code, str(error))
         if reader.error is not None:
@@ -197,6 +202,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         """Read everything, in frames of full length, and watch for silence."""
         self.phase = Phase.ESTABLISHED
         self._handle = self._read
+        self._feed = self._reader.feed_parcels
         self._reader.max_frame = self.shoset.limits.max_frame
         self._watch()
 
@@ -263,6 +269,10 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
             self.link.deliver(frame)  # type: ignore[union-attr]  # established: there is a link
         else:
             control(frame)
+
+    def _handle_run(self, run: Run) -> None:
+        if self.phase is Phase.ESTABLISHED or self.phase is Phase.LEAVING:
+            self.link.deliver_run(run)  # type: ignore[union-attr]  # established: there is a link
 
     def _ignore(self, frame: Frame) -> None:
         """What comes after the last word is not read."""

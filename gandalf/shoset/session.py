@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from gandalf.routing.charge import SETTLED, Charge
+from gandalf.routing.charge import Charge
 from gandalf.wire.envelope import Frame
 from gandalf.wire.errors import Malformed
 from gandalf.wire.kinds import COMMAND
+from gandalf.wire.runs import Parcel, Run
 
 
 class Inbox:
@@ -21,44 +22,63 @@ class Inbox:
         self.received = 0
         self._countable = countable
         self._open: deque[Charge] = deque()
+        self._counted = 0
+        """Of the first of those, how many frames are counted."""
+        self._open_frames = 0
 
-    def take(self, charge: Charge | None) -> None:
-        """A frame has come in; ``charge`` None: it is taken charge of already."""
-        if charge is None or charge.settled:
-            if self._open:
-                self._open.append(SETTLED)
-            else:
-                self.received += 1
-        else:
-            self._open.append(charge)
+    def take(self, charge: Charge | None, count: int = 1) -> None:
+        """Frames have come in; ``charge`` None: they are taken charge of already."""
+        settled = charge is None or charge.settled
+        if settled and not self._open:
+            self.received += count
+            return
+        self._open_frames += count
+        if charge is None or (settled and charge.count != count):
+            charge = Charge(count)
+            charge.settle()
+        self._open.append(charge)
+        if not settled:
             charge.then(self._advance)
+            if charge.done:
+                self._advance()
 
     @property
     def open(self) -> int:
         """Frames received that do not count yet."""
-        return len(self._open)
+        return self._open_frames
 
     def _advance(self) -> None:
         waiting = self._open
         before = self.received
-        while waiting and waiting[0].settled:
+        while waiting:
+            charge = waiting[0]
+            more = charge.done - self._counted
+            self.received += more
+            if not charge.settled:
+                self._counted = charge.done
+                break
             waiting.popleft()
-            self.received += 1
+            self._counted = 0
         if self.received != before:
+            self._open_frames -= self.received - before
             self._countable()
 
     def resume(self) -> None:
         """The peer sends again what does not count yet."""
         self._open.clear()
+        self._counted = self._open_frames = 0
 
     def restart(self) -> None:
         """The session is new on the other side: count from its first frame."""
-        self._open.clear()
+        self.resume()
         self.received = 0
 
 
-Kept = tuple[Frame, float, Charge | None]
-"""A frame, the second at which it came here, and what its acknowledgement settles."""
+Kept = tuple[Parcel, float, Charge | None]
+"""A frame or a run, the second at which it came here, and what its acknowledgement settles."""
+
+KeptFrame = tuple[Frame, float, Charge | None]
+"""The same of one frame."""
 
 
 class Outbox:
@@ -72,47 +92,60 @@ class Outbox:
     def __init__(self, max_timeout: float) -> None:
         self.acknowledged = 0
         self.bytes = 0
+        """Bytes kept; a run counts until all of it is acknowledged."""
         self.unsent_bytes = 0
+        self.unsent = 0
+        """Frames that wait to be sent."""
         self._max_timeout = max_timeout
         self._sent: deque[Kept] = deque()
         self._unsent: deque[Kept] = deque()
+        self._in_flight = 0
+        """Frames sent that are not acknowledged."""
+        self._begun = 0
+        """Frames of the first in ``_sent`` that are acknowledged."""
 
     def __len__(self) -> int:
-        return len(self._sent) + len(self._unsent)
+        return self._in_flight + self.unsent
 
     def __iter__(self) -> Iterator[Kept]:
-        yield from self._sent
+        """What is not acknowledged."""
+        for parcel, arrived, charge in self._sent:
+            rest = parcel
+            if self._begun and parcel is self._sent[0][0]:
+                assert isinstance(parcel, Run)
+                rest = parcel.tail(self._begun)
+            yield rest, arrived, charge
         yield from self._unsent
 
     @property
     def last(self) -> int:
         """The number of the frame sent last, as the peer counts."""
-        return self.acknowledged + len(self._sent)
+        return self.acknowledged + self._in_flight
 
-    @property
-    def unsent(self) -> int:
-        """Frames that wait to be sent."""
-        return len(self._unsent)
+    def sent(self, parcel: Parcel, now: float, charge: Charge | None) -> None:
+        """``parcel`` goes out at once."""
+        self._sent.append((parcel, now, charge))
+        self._in_flight += parcel.count
+        self.bytes += len(parcel.raw)
 
-    def sent(self, frame: Frame, now: float, charge: Charge | None) -> None:
-        """``frame`` goes out at once."""
-        self._sent.append((frame, now, charge))
-        self.bytes += len(frame.raw)
+    def wait(self, parcel: Parcel, now: float, charge: Charge | None) -> None:
+        """``parcel`` goes out after those that wait already."""
+        self._unsent.append((parcel, now, charge))
+        self.unsent += parcel.count
+        self.bytes += len(parcel.raw)
+        self.unsent_bytes += len(parcel.raw)
 
-    def wait(self, frame: Frame, now: float, charge: Charge | None) -> None:
-        """``frame`` goes out after those that wait already."""
-        self._unsent.append((frame, now, charge))
-        self.bytes += len(frame.raw)
-        self.unsent_bytes += len(frame.raw)
-
-    def next(self) -> Frame | None:
-        """The first frame that waits; it counts as sent."""
+    def next(self) -> Parcel | None:
+        """The first that waits; it counts as sent."""
         if not self._unsent:
             return None
         kept = self._unsent.popleft()
         self._sent.append(kept)
-        self.unsent_bytes -= len(kept[0].raw)
-        return kept[0]
+        parcel = kept[0]
+        self.unsent -= parcel.count
+        self._in_flight += parcel.count
+        self.unsent_bytes -= len(parcel.raw)
+        return parcel
 
     def acknowledge(self, received: int) -> None:
         """The peer has taken charge of ``received`` frames, from the session's first on.
@@ -124,11 +157,21 @@ class Outbox:
         sent = self._sent
         count = received - self.acknowledged
         self.acknowledged = received
-        for _ in range(count):
-            frame, _, charge = sent.popleft()
-            self.bytes -= len(frame.raw)
+        self._in_flight -= count
+        count += self._begun
+        self._begun = 0
+        while count:
+            parcel, _, charge = sent[0]
+            if count < parcel.count:
+                self._begun = count
+                if charge is not None:
+                    charge.advance(parcel.offset + count)
+                break
+            count -= parcel.count
+            sent.popleft()
+            self.bytes -= len(parcel.raw)
             if charge is not None:
-                charge.settle()
+                charge.advance(parcel.offset + parcel.count)
 
     def resume(self, received: int, now: float) -> list[Kept]:
         """The same session goes on: what the peer has not taken charge of waits again, in order.
@@ -158,35 +201,39 @@ class Outbox:
 
     def discard_settled(self) -> int:
         """Drop what was never sent here and another peer has taken charge of; returns how many frames."""
-        before = len(self._unsent)
+        before = self.unsent
         self._unsent = deque(kept for kept in self._unsent if not _settled(kept))
         self._weigh()
-        return before - len(self._unsent)
+        return before - self.unsent
 
     def _wait_again(self, now: float, settled_before: float = float("-inf")) -> list[Kept]:
         waiting: deque[Kept] = deque()
         expired: list[Kept] = []
         for kept in self:
-            frame, arrived, _ = kept
-            timeout = self._timeout(frame)
+            parcel, arrived, _ = kept
+            timeout = self._timeout(parcel)
             if timeout is not None and now - arrived > timeout:
                 expired.append(kept)
             elif arrived >= settled_before or not _settled(kept):
                 waiting.append(kept)
         self._sent.clear()
+        self._begun = 0
         self._unsent = waiting
         self._weigh()
         return expired
 
     def _weigh(self) -> None:
-        self.unsent_bytes = sum(len(kept[0].raw) for kept in self._unsent)
-        self.bytes = self.unsent_bytes + sum(len(kept[0].raw) for kept in self._sent)
+        sent, unsent = [kept[0] for kept in self._sent], [kept[0] for kept in self._unsent]
+        self.unsent = sum(parcel.count for parcel in unsent)
+        self._in_flight = sum(parcel.count for parcel in sent) - self._begun
+        self.unsent_bytes = sum(len(parcel.raw) for parcel in unsent)
+        self.bytes = self.unsent_bytes + sum(len(parcel.raw) for parcel in sent)
 
-    def _timeout(self, frame: Frame) -> float | None:
-        """Seconds that ``frame`` is worth waiting for (protocol.md 2, element 5); None: no limit."""
-        if frame.kind == COMMAND:
-            return min(frame.timeout / 1000 or self._max_timeout, self._max_timeout)
-        return frame.timeout / 1000 if frame.timeout else None
+    def _timeout(self, parcel: Parcel) -> float | None:
+        """Seconds that ``parcel`` is worth waiting for (protocol.md 2, element 5); None: no limit."""
+        if parcel.kind == COMMAND:
+            return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
+        return parcel.timeout / 1000 if parcel.timeout else None
 
 
 def _settled(kept: Kept) -> bool:

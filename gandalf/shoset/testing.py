@@ -21,13 +21,14 @@ from gandalf.shoset.dialler import Dialler
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.shoset.settings import Identity, Limits
 from gandalf.wire.body import Body, pack_body, unpack_body
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame, make_frame
 from gandalf.wire.framing import FrameReader
 from gandalf.wire.kinds import LINK, LINKED, ROUTED
+from gandalf.wire.runs import Run
 
 
 class _End(enum.Enum):
@@ -293,7 +294,7 @@ class FakeHost:
         self.gone: list[ShosetLink] = []
         self.relieved: list[ShosetLink] = []
         self.received: list[tuple[Frame, ShosetLink]] = []
-        self.expired: list[tuple[Kept, ShosetLink]] = []
+        self.expired: list[tuple[KeptFrame, ShosetLink]] = []
         self.brothers: list[tuple[BrothersBody, ShosetLink]] = []
 
     @property
@@ -336,7 +337,11 @@ class FakeHost:
         self.received.append((frame, link))
         return self.charge(frame, link)
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """Each by itself."""
+        return None
+
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Recorded."""
         self.expired.append((kept, link))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 import msgpack
@@ -39,6 +39,19 @@ class Frame:
     timestamp: int
     body: bytes
     raw: bytes
+
+    count: ClassVar = 1
+    offset: ClassVar = 0
+    """What a :class:`gandalf.wire.runs.Run` has as well: how many frames it is, and how many came before."""
+
+    @property
+    def uuids(self) -> tuple[bytes]:
+        """As of a run: its own."""
+        return (self.uuid,)
+
+    def frames(self) -> tuple[Frame]:
+        """As of a run: itself."""
+        return (self,)
 
     def replace(self, *, tenant: str | None = None, target: str | None = None) -> Frame:
         """The same message under another tenant or target, for the rules that change the envelope."""

@@ -32,13 +32,14 @@ from gandalf.routing.fallthrough import FallThrough
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.shoset.settings import Identity, Limits
 from gandalf.store.errors import NotFound
 from gandalf.wire import kinds
 from gandalf.wire.body import unpack_body
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Run
 from tests.integration.programs import free_port
 
 reactor: Any = global_reactor
@@ -91,7 +92,11 @@ class Member:
     def link_relieved(self, link: ShosetLink) -> None:
         """Nothing."""
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """Each by itself."""
+        return None
+
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Nothing."""
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:

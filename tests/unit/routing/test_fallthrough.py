@@ -25,6 +25,7 @@ from gandalf.routing.fallthrough import FallThrough, Rotation, validated
 from gandalf.routing.link import CONNECTOR, Link
 from gandalf.routing.testing import FakeLink, FrameMaker
 from gandalf.wire.envelope import LENGTH, Frame
+from gandalf.wire.runs import Parcel
 from tests.unit.wire.support import EXAMPLES
 
 
@@ -120,7 +121,7 @@ class Falling(SynchronousTestCase):
         self.assertIs(self.table.at(frame.uuid), self.a)
         self.clock.advance(1)
         self.assertIs(self.table.at(frame.uuid), self.b)
-        self.assertEqual([(pending.frame, pending.tried) for pending in self.table], [(frame, 2)])
+        self.assertEqual([(pending.parcel, pending.tried) for pending in self.table], [(frame, 2)])
         self.assertTrue(self.table.answer(self.make.event(reference=frame.uuid)))
         self.successResultOf(result)
         self.assertNotIn(frame.uuid, self.table)
@@ -136,8 +137,8 @@ class Falling(SynchronousTestCase):
         frame = self.make.command()
 
         class Echo(FakeLink):
-            def send(link, sent: Frame, charge: object = None) -> None:  # noqa: N805  # self is the test
-                self.assertTrue(self.table.answer(self.make.event(reference=sent.uuid)))
+            def send(link, parcel: Parcel, charge: object = None) -> None:  # noqa: N805  # self is the test
+                self.assertTrue(self.table.answer(self.make.event(reference=parcel.uuids[0])))
 
         result = self.table.send(frame, "group", [Echo(CONNECTOR, "echo")], 2.0)
         self.assertEqual(self.successResultOf(result).reference, frame.uuid)
@@ -353,21 +354,21 @@ class Machine(RuleBasedStateMachine):
         """Each has ended in exactly one result, or is on its way."""
         if not hasattr(self, "table"):
             return
-        on_its_way = {pending.frame.uuid for pending in self.table}
+        on_its_way = {uuid for pending in self.table for uuid in self.table.unanswered(pending).uuids}
         for item in self.all:
             assert len(item.results) == (item.frame.uuid not in on_its_way)
 
     @invariant()
     def one_place_and_one_timer(self) -> None:
-        """Each on its way is at one link, with one timer, and was sent to each link once at most."""
+        """Each on its way is at one link, those that wait equally long have a timer, and none was sent twice to a
+        link."""
         if not hasattr(self, "table"):
             return
         pendings = list(self.table)
-        active = [pending.timer for pending in pendings if pending.timer is not None and pending.timer.active()]
-        assert len(active) == len(pendings) == len(self.clock.getDelayedCalls())
+        assert len(self.clock.getDelayedCalls()) == len({pending.share for pending in pendings})
         for link in self.links:
-            here = sum(pending.link is link for pending in pendings)
-            asked = sum(pending.origin is link for pending in pendings)
+            here = sum(pending.left for pending in pendings if pending.link is link)
+            asked = sum(pending.left for pending in pendings if pending.origin is link)
             assert self.table.pending_on(link) == here + asked
             uuids = [frame.uuid for frame, _ in link.sent]
             assert len(uuids) == len(set(uuids))

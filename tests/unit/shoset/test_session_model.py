@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gandalf.routing.charge import Charge
 from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.link import ShosetLink
-from gandalf.shoset.session import Kept
+from gandalf.shoset.session import KeptFrame
 from gandalf.shoset.settings import LINGER, Limits
 from gandalf.shoset.testing import Cable, FakeHost, FakeNetwork, FakeTransport, fake_dialler, fake_shoset
 from gandalf.wire.body import unpack_body
@@ -171,7 +171,7 @@ class ModelHost(FakeHost):
             sent = self.incoming.sent[uuid]
             assert sent.expired or (sent.acknowledged and not self.first), "a gap"
 
-    def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
+    def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Told once of each that waited too long."""
         super().frame_expired(kept, link)
         self.outgoing.expire(kept[0].uuid, self.clock.seconds())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 import attrs
 from hypothesis import HealthCheck, settings
@@ -17,19 +17,21 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.routing.charge import Charge
-from gandalf.shoset.session import Inbox, Outbox
+from gandalf.routing.charge import SETTLED, Charge
+from gandalf.routing.testing import run_of
+from gandalf.shoset.session import Inbox, Kept, Outbox
 from gandalf.shoset.testing import unique
 from gandalf.wire.envelope import Frame, make_frame
 from gandalf.wire.errors import Malformed
 from gandalf.wire.kinds import COMMAND, EVENT
+from gandalf.wire.runs import Parcel
 
 MAX_TIMEOUT = 10.0
 
 
 def frame_of(kind: str = EVENT, timeout: int = 0) -> Frame:
     """A frame; ``timeout`` in ms."""
-    return make_frame(kind, unique(), "t", "", None, timeout, 0, b"")
+    return make_frame(kind, unique(), "t", "", None, timeout, 1_700_000_000_000, b"\x80")
 
 
 class OutboxTest(SynchronousTestCase):
@@ -103,6 +105,21 @@ class Receiver:
     got: list[Frame] = attrs.field(factory=list)
     charges: dict[bytes, Charge] = attrs.field(factory=dict)
 
+    def number(self, uuid: bytes) -> int:
+        """How many frames of its charge came before the one of ``uuid``."""
+        charge = self.charges[uuid]
+        return [each for each, its in self.charges.items() if its is charge].index(uuid)
+
+    def taken(self) -> set[bytes]:
+        """What it has taken charge of."""
+        number: Counter[Charge] = Counter()
+        taken = set()
+        for uuid, charge in self.charges.items():
+            number[charge] += 1
+            if number[charge] <= charge.done:
+                taken.add(uuid)
+        return taken
+
 
 class SessionMachine(RuleBasedStateMachine):
     """An outbox and an inbox, joined by two lines that a cut empties.
@@ -158,19 +175,34 @@ class SessionMachine(RuleBasedStateMachine):
         else:
             self.outbox.wait(frame, self.now, charge)
 
+    @rule(count=st.integers(2, 5), at_once=st.booleans())
+    def send_run(self, count: int, at_once: bool) -> None:
+        """Events alike come in one piece."""
+        frames = [frame_of(EVENT, 0) for _ in range(count)]
+        for frame in frames:
+            self.frames[frame.uuid] = frame
+            self.sent_at[frame.uuid] = self.now
+        run, charge = run_of(frames), Charge(count)
+        charge.then(lambda: self.acknowledged.update(run.uuids[: charge.done]))
+        if at_once and self.linked and not self.outbox.unsent:
+            self.outbox.sent(run, self.now, charge)
+            self.put(run)
+        else:
+            self.outbox.wait(run, self.now, charge)
+
     @precondition(lambda self: self.linked)
     @rule(count=st.integers(1, 5))
     def pump(self, count: int) -> None:
         """The socket takes some of what waits."""
         for _ in range(count):
-            frame = self.outbox.next()
-            if frame is not None:
-                self.put(frame)
+            parcel = self.outbox.next()
+            if parcel is not None:
+                self.put(parcel)
 
-    def put(self, frame: Frame) -> None:
+    def put(self, parcel: Parcel) -> None:
         """Onto the line."""
-        self.forward.append(frame)
-        self.connection.append(frame.uuid)
+        self.forward.extend(parcel.frames())
+        self.connection.extend(parcel.uuids)
 
     # The receiver.
 
@@ -182,19 +214,38 @@ class SessionMachine(RuleBasedStateMachine):
         for _ in range(min(count, len(self.forward))):
             frame = self.forward.popleft()
             known = receiver.charges.get(frame.uuid)
-            charge = known if known is not None else Charge()
-            receiver.charges[frame.uuid] = charge
+            charge = known.of(receiver.number(frame.uuid)) if known is not None else Charge()
+            if known is None:
+                receiver.charges[frame.uuid] = charge
             if known is None and not charged:
                 charge.settle()
             receiver.got.append(frame)
             receiver.inbox.take(charge)
 
+    @precondition(lambda self: self.forward)
+    @rule(count=st.integers(2, 5), charged=st.booleans())
+    def arrive_as_run(self, count: int, charged: bool) -> None:
+        """Some frames that are new arrive in one piece."""
+        receiver = self.receiver
+        frames = list(self.forward)[:count]
+        if any(frame.uuid in receiver.charges for frame in frames):
+            return
+        charge = Charge(len(frames))
+        for frame in frames:
+            self.forward.popleft()
+            receiver.charges[frame.uuid] = charge
+            receiver.got.append(frame)
+        if not charged:
+            charge.settle()
+        receiver.inbox.take(SETTLED if charge.settled else charge, len(frames))
+
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        """Any of the open frames is finished, in whatever order."""
+        """Any of the open frames is finished, in whatever order; a run from its first on."""
         open_ = [charge for charge in self.receiver.charges.values() if not charge.settled]
         if open_:
-            data.draw(st.sampled_from(open_)).settle()
+            charge = data.draw(st.sampled_from(open_))
+            charge.advance(data.draw(st.integers(charge.done + 1, charge.count)))
 
     @precondition(lambda self: self.linked)
     @rule()
@@ -234,9 +285,10 @@ class SessionMachine(RuleBasedStateMachine):
             self.new_receiver()
         self.up(self.outbox.restart(self.now, float("-inf")))
 
-    def up(self, expired: list[tuple[Frame, float, Charge | None]]) -> None:
+    def up(self, expired: list[Kept]) -> None:
         """A handshake is through."""
-        for frame, arrived, _ in expired:
+        for parcel, arrived, _ in expired:
+            (frame,) = parcel.frames()
             limit = frame.timeout / 1000 or (MAX_TIMEOUT if frame.kind == COMMAND else float("inf"))
             assert self.now - arrived > limit
             assert arrived == self.sent_at[frame.uuid]
@@ -254,17 +306,17 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_dropped_that_nobody_has(self) -> None:
         """Each frame is kept, acknowledged or expired; what is acknowledged, someone took charge of."""
-        kept = [frame.uuid for frame, _, _ in self.outbox]
+        kept = [uuid for parcel, _, _ in self.outbox for uuid in parcel.uuids]
         assert len(set(kept)) == len(kept)
         assert set(kept) | self.acknowledged | self.expired == set(self.frames)
         assert not set(kept) & (self.acknowledged | self.expired)
-        taken = {uuid for each in self.receivers for uuid, charge in each.charges.items() if charge.settled}
+        taken = {uuid for each in self.receivers for uuid in each.taken()}
         assert self.acknowledged <= taken
 
     @invariant()
     def kept_in_order(self) -> None:
         """What is kept goes out in the order in which it came."""
-        kept = [frame.uuid for frame, _, _ in self.outbox]
+        kept = [uuid for parcel, _, _ in self.outbox for uuid in parcel.uuids]
         assert kept == sorted(kept)
 
     @invariant()
@@ -274,9 +326,13 @@ class SessionMachine(RuleBasedStateMachine):
             inbox = self.receiver.inbox
             assert self.outbox.acknowledged <= inbox.received <= self.outbox.last
             assert inbox.received + inbox.open + len(self.forward) == self.outbox.last
-        unsent = [len(frame.raw) for frame, _, _ in self.outbox][len(self.outbox) - self.outbox.unsent :]
-        assert self.outbox.unsent_bytes == sum(unsent)
-        assert self.outbox.bytes == sum(len(frame.raw) for frame, _, _ in self.outbox)
+        frames = [len(frame.raw) for parcel, _, _ in self.outbox for frame in parcel.frames()]
+        assert len(self.outbox) == len(frames)
+        assert self.outbox.unsent_bytes == sum(frames[len(frames) - self.outbox.unsent :])
+        # A run weighs what it weighed until all of it is acknowledged.
+        first = next((parcel for parcel, _, _ in self.outbox), None)
+        begun = 0 if first is None else first.offset * len(first.raw) // first.count
+        assert 0 <= self.outbox.bytes - sum(frames) <= begun
 
     @invariant()
     def in_order_per_connection(self) -> None:
