@@ -23,7 +23,7 @@ class Charge:
         self.settled = False
         """Whether all are."""
         self._then: list[Callable[[], None]] = []
-        self._each: dict[int, Charge] = {}
+        self._each: dict[int, Charge] | None = None
 
     def then(self, call: Callable[[], None]) -> None:
         """Call ``call`` whenever more is settled, the last time when all is; at once when it is already.
@@ -55,15 +55,16 @@ class Charge:
         """The charge of one frame of a run, of which ``number`` came before it."""
         if self.count == 1:
             return self
-        one = self._each.get(number)
-        if one is None:
-            one = self._each[number] = Charge()
-            self._settle_each()
+        if self._each is None:
+            self._each = {}
             self.then(self._settle_each)
+        one = self._each.setdefault(number, Charge())
+        if number < self.done:
+            one.settle()
         return one
 
     def _settle_each(self) -> None:
-        for number, one in self._each.items():
+        for number, one in (self._each or {}).items():
             if number < self.done:
                 one.settle()
 

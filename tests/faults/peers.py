@@ -36,6 +36,7 @@ from gandalf.wire import kinds
 from gandalf.wire.body import unpack_body
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Run
 from tests.faults import cast
 from tests.faults.cast import Cast, Player
 from tests.faults.pace import Pace
@@ -123,6 +124,10 @@ class Peer:
             self._event(frame, link)
         elif frame.kind == kinds.SECRET:
             self._validation.reply(frame)
+        return None
+
+    def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
+        """Each by itself."""
         return None
 
     def frame_expired(self, kept: Kept, link: ShosetLink) -> None:
