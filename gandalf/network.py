@@ -22,8 +22,8 @@ from gandalf.routing.overload import Rates
 from gandalf.shoset import settings, tls
 from gandalf.shoset.dialler import Connect
 
-BACKLOG = 1024
-"""Connections that wait to be accepted: reconnection storms are large."""
+BACKLOG = 4096
+"""Connections that wait to be accepted: reconnection storms are large, and who is not kept comes again after 1 s."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that one attempt to connect may take."""
@@ -54,6 +54,7 @@ def limits_of(limits: Limits) -> settings.Limits:
         unacknowledged_bytes=limits.unacknowledged_bytes,
         unacknowledged_frames=limits.unacknowledged_frames,
         max_connections=listening.max_connections,
+        accept_rate=listening.accept_rate,
         duplicate_window=limits.duplicate_window,
     )
 

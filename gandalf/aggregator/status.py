@@ -83,7 +83,7 @@ class AggregatorStatus:
                 "connections not read": router.paused,
             },
             "messages": dict(sorted(router.counters.items())),
-            "connections": describe_counters(shoset.counters),
+            "connections": describe_counters(shoset),
             "limits": None if self._admission is None else self._admission.describe(),
             "errors": dict(router.errors.counts),
             "recent_errors": describe_errors(router.errors),

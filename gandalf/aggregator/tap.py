@@ -36,6 +36,7 @@ def makeService(options: Options) -> IService:
     from gandalf.aggregator.fetching import fetch
     from gandalf.aggregator.requests import SecretRefused
     from gandalf.aggregator.service import AggregatorService
+    from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
     from gandalf.service import ProgramService, favour_the_reactor, settle_memory
@@ -50,6 +51,7 @@ def makeService(options: Options) -> IService:
     output = LogOutput.for_stdout(config.log.level, config.log.format)
     top = LoggedService(output)
     favour_the_reactor()
+    make_room(config.limits.max_connections)
     runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
     runner.program = AggregatorService(
         config,

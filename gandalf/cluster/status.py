@@ -77,7 +77,7 @@ class MemberStatus:
             },
             "messages": dict(sorted(router.counters.items())),
             "secrets": dict(self._validation.counters),
-            "connections": describe_counters(shoset.counters),
+            "connections": describe_counters(shoset),
             "errors": dict(router.errors.counts),
             "recent_errors": describe_errors(router.errors),
         }

@@ -32,6 +32,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from gandalf.cluster.member import ClusterMember
+    from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, credentials_of
     from gandalf.service import ProgramService, settle_memory
@@ -50,6 +51,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"cluster.definitions: {error}") from None
     reactor.suggestThreadPoolSize(THREADS)  # type: ignore[attr-defined]  # IReactorThreads
     top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
+    make_room(config.limits.max_connections)
     runner = ProgramService(reactor, expected=(BindFailed, StoreError), started=settle_memory)
     runner.program = ClusterMember(
         config,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gandalf.routing.errors import ErrorEvents, ErrorRecord
-from gandalf.shoset.factory import ShosetCounters
+from gandalf.shoset.factory import ShosetFactory
 from gandalf.shoset.link import ShosetLink
 
 SHOWN_ERRORS = 20
@@ -42,8 +42,9 @@ def describe_link(link: ShosetLink, now: float) -> dict[str, Any]:
     }
 
 
-def describe_counters(counters: ShosetCounters) -> dict[str, Any]:
-    """What happened to the connections since the process started."""
+def describe_counters(shoset: ShosetFactory) -> dict[str, Any]:
+    """What happened to the connections since the process started, and how many wait to be heard."""
+    counters = shoset.counters
     return {
         "accepted": counters.accepted,
         "resumed": counters.resumed,
@@ -53,6 +54,7 @@ def describe_counters(counters: ShosetCounters) -> dict[str, Any]:
         "frames dropped beyond a broken session's bound": counters.overflowed,
         "sessions forgotten": counters.forgotten,
         "sessions given up for want of room": counters.crowded_out,
+        "waiting for their handshake": len(shoset.arrivals),
     }
 
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IS
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
+from gandalf.shoset.arrivals import Arrivals
 from gandalf.shoset.batch import Batch
 from gandalf.shoset.handshake import ListenerProtocol
 from gandalf.shoset.host import Host
@@ -78,6 +79,7 @@ class ShosetFactory(Factory):
         self.batch = Batch()
         self.registry = Registry()
         self.counters = ShosetCounters()
+        self.arrivals = Arrivals(limits.accept_rate, clock)
         self.brothers: tuple[str, ...] = ()
         """Addresses of the other instances of this shoset's logical name, told to those who dial (5.2)."""
         self.draining = False
@@ -215,11 +217,12 @@ class ShosetFactory(Factory):
         return done
 
     def stop(self) -> None:
-        """Forget kept sessions, so that no timer is left behind."""
+        """Forget kept sessions and those who wait, so that no timer is left behind."""
         for keeping in self._keeping.values():
             keeping.cancel()
         self._keeping.clear()
         self.kept.stop()
+        self.arrivals.stop()
 
     @staticmethod
     def encrypted(transport: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gandalf.routing.topics import TopicFilter
+from gandalf.shoset.arrivals import SPARE
 from gandalf.shoset.host import Refusal
 from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.protocol import ShosetProtocol
@@ -33,6 +34,40 @@ def _filter(hello: LinkBody) -> TopicFilter | None:
 
 class ListenerProtocol(ShosetProtocol):
     """The side that was dialled: waits for ``link``, answers ``linked`` or ``refused``."""
+
+    waits = False
+    """Whether its turn has not come yet; it is not read before."""
+
+    def begin(self) -> None:
+        """Wait for the turn; whoever comes when many more are here than may be is cut."""
+        shoset = self.shoset
+        if len(shoset.connections) > shoset.limits.max_connections + SPARE:
+            shoset.counters.refused["OVERLOADED"] += 1
+            self.life.died()
+        else:
+            shoset.arrivals.arrived(self)
+
+    def wait_for_turn(self) -> None:
+        """Read nothing; the peer's time for its handshake has not begun."""
+        self.waits = True
+        self._stop_timer()
+        self.stop_reading()
+
+    def take_turn(self) -> None:
+        """Read the peer's ``link``."""
+        self.waits = False
+        self._reset_timer(self.shoset.limits.handshake_timeout, self._handshake_timeout)
+        self.start_reading()
+
+    def close(self) -> None:
+        """Without its turn too."""
+        self.waits = False
+        super().close()
+
+    def cleanup(self) -> None:
+        """Its turn does not come any more."""
+        self.waits = False
+        super().cleanup()
 
     def handshake(self, frame: Frame) -> None:
         """The dialler's first frame."""

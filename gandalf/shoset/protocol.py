@@ -254,8 +254,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._handle = self._ignore
         self._outgoing.clear()
         self.writable = False
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._stop_timer()
         if self.link is not None:
             self.link.connection_lost(self)
         self.gone()
@@ -317,9 +316,12 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         if peers_heartbeat:
             self._interval = min(self.shoset.limits.heartbeat, max(peers_heartbeat / 1000, SHORTEST_INTERVAL))
 
-    def _reset_timer(self, delay: float, call: Callable[[], None]) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+
+    def _reset_timer(self, delay: float, call: Callable[[], None]) -> None:
+        self._stop_timer()
         self._timer = self.shoset.clock.callLater(delay, call)
 
     def _handshake_timeout(self) -> None:
