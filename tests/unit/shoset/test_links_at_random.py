@@ -19,7 +19,7 @@ from gandalf.shoset.testing import FakeHost, fake_dialler, fake_shoset
 from gandalf.wire.envelope import Frame
 from tests.unit.shoset.support import ADDRESS, HeldNetwork, event
 
-LIMITS = Limits(session_keep=1e6, high_water=2000)
+LIMITS = Limits(accept_rate=1e6, session_keep=1e6, high_water=2000)
 """Sessions are not forgotten here, so that everything has to arrive."""
 
 

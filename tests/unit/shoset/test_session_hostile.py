@@ -32,7 +32,7 @@ SETTINGS = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-LIMITS = Limits(session_keep=1e6)
+LIMITS = Limits(accept_rate=1e6, session_keep=1e6)
 
 
 class OpenHost(FakeHost):

@@ -28,7 +28,7 @@ from gandalf.wire.framing import FrameReader
 from gandalf.wire.kinds import ACK, COMMAND, EVENT, LINK, LINKED, REFUSED, ROUTED
 from tests.unit.shoset.support import ADDRESS, HeldNetwork
 
-LIMITS = Limits(session_keep=1e6, high_water=2000)
+LIMITS = Limits(accept_rate=1e6, session_keep=1e6, high_water=2000)
 """Sessions are not forgotten here, so that everything has to arrive."""
 
 MAX_TIMEOUT = 10.0
