@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.plot import plot
 from benchmarks.report import Report, machine
 from benchmarks.settings import Settings
 from benchmarks.workloads import commands, events, latency
@@ -60,6 +61,8 @@ def main() -> None:
         print(report.table(name), flush=True)
         print(f"\n({time.monotonic() - began:.0f} s)", flush=True)
         report.save(arguments.results)
+        (arguments.results / f"{name}.md").write_text(report.table(name) + "\n")
+        plot(report, name, arguments.results)
     for name, reason in report.left_out.items():
         print(f"{name}: {reason}")
 

@@ -47,7 +47,7 @@ def measure(lane: OneWay, *, seconds: float, warm: float, pinned: bool = False) 
             wait(seconds)
             ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds(lane.pids()) - cpu
             counters.stop()
-            _finish(lane, *children)
+            _finish(lane, *children, verifying=False)
         finally:
             for child in children:
                 child.end()
@@ -64,7 +64,7 @@ def verify(lane: OneWay, count: int) -> None:
     counters = Counters()
     children = _start(lane, counters, count, False)
     try:
-        _finish(lane, *children)
+        _finish(lane, *children, verifying=True)
     finally:
         for child in children:
             child.end()
@@ -77,10 +77,10 @@ def _start(lane: OneWay, counters: Counters, count: int | None, pinned: bool) ->
     return source, sink
 
 
-def _finish(lane: OneWay, source: Child, sink: Child) -> None:
+def _finish(lane: OneWay, source: Child, sink: Child, verifying: bool) -> None:
     sent, sums = source.result()
     received, found, routed, held = sink.result()
-    if (received, held) != (sent, 0) or (found and found != sums):
+    if (received, held) != (sent, 0) or (verifying and found != sums):
         raise RuntimeError(f"{lane.name}: {sent} messages sent, {received} received, {held} bytes left over")
     lane.sink.inbound.routed = lane.sink.inbound.acknowledged = routed
 
@@ -90,7 +90,7 @@ def _source(lane: OneWay, counters: Counters, count: int | None) -> tuple[int, i
     outgoing, sock = lane.outgoing, lane.source.sock
     chunk, most = max(CHUNK // outgoing.size, 1), window(outgoing.size)
     chunk = min(chunk, most // 2)
-    shape, sent, sums = lane.sink.inbound.shape, 0, 0
+    sent = sums = 0
     while not counters.stopped and (count is None or sent < count):
         if sent + chunk - counters.received > most:
             time.sleep(0.0001)
@@ -99,7 +99,7 @@ def _source(lane: OneWay, counters: Counters, count: int | None) -> tuple[int, i
             sock.sendall(data)
             sent += chunk
             counters.sent = sent
-            if count is not None and shape is not None:
+            if count is not None:
                 sums += checksum_sent(lane, bytes(data), chunk)
         discard(sock)
     counters.stop()

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 
 class Absent(Exception):
     """The program is not installed; the message says where it was looked for."""
@@ -59,14 +61,17 @@ class Server:
         raise RuntimeError(f"nothing listens on port {port}: {self.log.read_text(errors='replace')[-2000:]}")
 
     def end(self) -> None:
-        """End it."""
+        """End it, and what it started."""
         if self.process.poll() is None:
+            children = psutil.Process(self.process.pid).children(recursive=True)
             self.process.terminate()
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            for child in psutil.wait_procs(children, 5)[1]:
+                child.kill()
 
 
 class Servers:
@@ -89,6 +94,14 @@ class Servers:
     def pids(self) -> list[int]:
         """Of their processes."""
         return [server.process.pid for server in self.all]
+
+    def tree(self) -> list[int]:
+        """Of their processes and of all that those started."""
+        found = []
+        for server in self.all:
+            process = psutil.Process(server.process.pid)
+            found += [process.pid, *(child.pid for child in process.children(recursive=True))]
+        return found
 
     def close(self) -> None:
         """End them all."""

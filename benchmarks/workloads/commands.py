@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.load import round_trip
+from benchmarks.peers.crossbar import Crossbar
 from benchmarks.peers.gandalf import Gandalf
 from benchmarks.peers.nats import Nats
 from benchmarks.peers.relay import NullRelay
@@ -20,12 +21,14 @@ def run(settings: Settings, report: Report) -> None:
         "answer bears a payload of the same length. Gandalf's aggregator knows of each command who is to answer it, "
         "and tries the next when nobody does; NATS leaves that to the requester.",
     )
-    with opened(report, Gandalf, lambda: Nats(1), Nats, NullRelay) as main:
+    with opened(report, Gandalf, lambda: Nats(1), Nats, NullRelay, lambda: Crossbar(settings.crossbar)) as systems:
         for payload in settings.payloads:
-            lanes = [(system, system.round_trip(payload)) for system in main]
+            lanes = [(system, system.round_trip(payload)) for system in systems]
             for _ in range(settings.rounds):
-                for pinned in (False, True):
+                for pinned in (False, True) if payload == settings.payloads[0] else (False,):
                     for system, lane in lanes:
+                        if pinned and isinstance(system, Crossbar):
+                            continue
                         found = round_trip.measure(lane, seconds=settings.seconds, warm=settings.warm, pinned=pinned)
                         case = f"{payload} B" + (", pinned" if pinned else "")
                         report.add(
