@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.limits import raise_open_files
 from benchmarks.plot import plot
 from benchmarks.report import Report, machine
 from benchmarks.settings import Settings
-from benchmarks.workloads import commands, events, latency
+from benchmarks.workloads import commands, events, fanout, latency
 
 WORKLOADS: dict[str, tuple[Callable[[Settings, Report], None], float]] = {
     events.NAME: (events.run, 240),
     commands.NAME: (commands.run, 240),
     latency.NAME: (latency.run, 100),
+    fanout.NAME: (fanout.run, 180),
 }
 """What each does, and how many seconds it takes with five rounds."""
 
@@ -49,6 +51,7 @@ def main() -> None:
         quick=quick,
         crossbar=arguments.crossbar,
     )
+    raise_open_files()
     chosen = arguments.workloads or list(WORKLOADS)
     expected = sum(WORKLOADS[name][1] for name in chosen) * (0.2 if quick else arguments.rounds / 5)
     told = machine()

@@ -63,9 +63,18 @@ class Counters:
         """Whether nothing new is to be sent; what is under way is still read."""
         return bool(self._values[2])
 
+    def reset(self) -> None:
+        """Begin anew."""
+        self._values[0] = self._values[1] = self._values[2] = 0
+
     def stop(self) -> None:
         """Send nothing new."""
         self._values[2] = 1
+
+
+def pipe() -> tuple[Connection, Connection]:
+    """Both ends of a pipe for both directions."""
+    return _fork.Pipe()
 
 
 class Child:

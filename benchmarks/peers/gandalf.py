@@ -22,7 +22,7 @@ PREFIX: Final = 11
 """Bytes of a frame before its uuid: length, list header, kind of three letters, header of the uuid."""
 HEARTBEAT: Final = 600_000
 _ACK: Final = frame("ack", {"received": 2**32}, uuid=_UUID)
-_CONTROL: Final = ("link", "linked", "refused", "brothers", "bye", "ack", "ping", "pong")
+CONTROL: Final = ("link", "linked", "refused", "brothers", "bye", "ack", "ping", "pong")
 PONG: Final = frame("pong", {})
 
 
@@ -41,7 +41,7 @@ class GandalfInbound(Inbound):
 
     def other(self, frame: bytes, out: bytearray) -> None:
         kind = msgpack.unpackb(frame[4:])[0]
-        if kind not in _CONTROL:
+        if kind not in CONTROL:
             self.routed += 1
         elif kind == "ping":
             out += PONG
@@ -88,10 +88,12 @@ class RawPeer(Peer):
 class Aggregator:
     """A `twistd gandalf-aggregator` that is ready, on a PostgreSQL; its cluster is one raw member.
 
-    :param extra: more of its configuration.
+    :param extra: more of its [limits].
+    :param max_timeout: ms.
+    :param heartbeat: ms; long enough by default that nothing but the load is sent.
     """
 
-    def __init__(self, extra: str = "", max_timeout: int = 10_000) -> None:
+    def __init__(self, extra: str = "", max_timeout: int = 10_000, heartbeat: int = HEARTBEAT) -> None:
         self.listener = Listener()
         self.port, self.api = free_port(), free_port()
         self.program = Program(
@@ -107,21 +109,21 @@ class Aggregator:
             [api]
             listen = "127.0.0.1:{self.api}"
             [limits]
-            heartbeat = {HEARTBEAT}
+            heartbeat = {heartbeat}
             {extra}
             """,
         )
         self.dsn = create_database()
         try:
             self.program.start()
-            self.member = self._accept()
+            self.member = self._accept(heartbeat)
             until(lambda: get_json(self.api, "/readyz"), "ready", log=lambda: self.program.log)
         except BaseException:
             self.close()
             raise
 
-    def _accept(self) -> RawPeer:
-        accepted, _ = self.listener.accept(heartbeat=HEARTBEAT)
+    def _accept(self, heartbeat: int) -> RawPeer:
+        accepted, _ = self.listener.accept(heartbeat=heartbeat)
         member = RawPeer(accepted.sock)
         reply(member, member.expect("secret"), "true")
         reply(member, member.expect("configuration"), "{}")

@@ -1,0 +1,70 @@
+"""The load of a fan-out: one source, a crowd that counts."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from benchmarks.load.crowd import Crowd, CrowdProcess
+from benchmarks.load.lane import Outgoing
+from benchmarks.load.one_way import Rate, discard
+from benchmarks.load.shared import Child, Counters, blocking, cpu_seconds
+
+
+def measure(
+    crowd: CrowdProcess,
+    source: socket.socket,
+    outgoing: Outgoing,
+    size: int,
+    pids: Callable[[], list[int]],
+    *,
+    seconds: float,
+    warm: float,
+    window: int,
+    every: float = 0.0,
+    receivers: int | None = None,
+) -> Rate:
+    """Deliveries a second, `window` messages under way.
+
+    :param size: bytes of a message as it is delivered.
+    :param every: seconds after which each connection acknowledges at the latest; 0: at rest.
+    :param receivers: how many of the crowd receive each message; None: all.
+    :raises RuntimeError: not everything was delivered, or not to all alike.
+    """
+    counters = crowd.counters
+    counters.reset()
+    copies = receivers or crowd.count
+    crowd.ask(Crowd.take, size, every, copies)
+    child = Child(lambda: _source(blocking(source), outgoing, counters, window, copies), False)
+    try:
+        counters.first(warm)
+        began, first, cpu = time.perf_counter(), counters.received, cpu_seconds(pids())
+        # A slow fan-out is timed until some messages have gone to everybody.
+        while time.perf_counter() < began + seconds or counters.received - first < 3 * copies:
+            time.sleep(0.01)
+            if time.perf_counter() > began + 60:
+                raise RuntimeError("the deliveries have stopped")
+        ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds(pids()) - cpu
+        counters.stop()
+        sent = child.result()
+        least, most = crowd.answer()
+    finally:
+        child.end()
+    if receivers is None and (least, most) != (sent, sent):
+        raise RuntimeError(f"{sent} messages sent; a connection received {least} to {most}")
+    return Rate((last - first) / (ended - began), cpu / (last - first) * 1e6)
+
+
+def _source(sock: socket.socket, outgoing: Outgoing, counters: Counters, window: int, copies: int) -> int:
+    sent = 0
+    while not counters.stopped:
+        room = window - (sent - counters.received // copies)
+        if room <= 0 or (window > 1 and room < window // 2):
+            time.sleep(0.00005)
+        else:
+            sock.sendall(outgoing.many(room))
+            sent += room
+            counters.sent = sent
+        discard(sock)
+    return sent
