@@ -15,12 +15,13 @@ from benchmarks.limits import raise_open_files
 from benchmarks.plot import plot
 from benchmarks.report import Report, machine
 from benchmarks.settings import Settings
-from benchmarks.workloads import commands, events, fanout, latency
+from benchmarks.workloads import commands, events, fanout, latency, path
 
 WORKLOADS: dict[str, tuple[Callable[[Settings, Report], None], float]] = {
     events.NAME: (events.run, 240),
     commands.NAME: (commands.run, 240),
     latency.NAME: (latency.run, 100),
+    path.NAME: (path.run, 120),
     fanout.NAME: (fanout.run, 180),
 }
 """What each does, and how many seconds it takes with five rounds."""

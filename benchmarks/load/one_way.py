@@ -26,6 +26,8 @@ class Rate:
 
     rate: float
     cpu_us: float
+    sent: int = 0
+    """Messages in all, timed or not."""
 
 
 def window(size: int, frames: int = IN_FLIGHT) -> int:

@@ -32,13 +32,13 @@ def measure(lane: RoundTrip, *, seconds: float, warm: float, pinned: bool = Fals
             wait(seconds)
             ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds(lane.pids()) - cpu
             counters.stop()
-            finish(lane, *children)
+            sent = finish(lane, *children)
         finally:
             for child in children:
                 child.end()
     if last == first:
         raise RuntimeError(f"{lane.name}: no answer came")
-    return Rate((last - first) / (ended - began), cpu / (last - first) * 1e6)
+    return Rate((last - first) / (ended - began), cpu / (last - first) * 1e6, sent)
 
 
 def start(lane: RoundTrip, counters: Counters, pinned: bool, most: int) -> tuple[Child, Child]:
@@ -55,8 +55,8 @@ def respond(lane: RoundTrip, counters: Counters, pinned: bool) -> Child:
     return Child(lambda: _responder(lane.responder, counters), pinned)
 
 
-def finish(lane: RoundTrip, driver: Child, responder: Child) -> None:
-    """Their results; the counts that acknowledgements need are kept.
+def finish(lane: RoundTrip, driver: Child, responder: Child) -> int:
+    """How many messages were sent; the counts that acknowledgements need are kept.
 
     :raises RuntimeError: an answer is missing.
     """
@@ -65,6 +65,7 @@ def finish(lane: RoundTrip, driver: Child, responder: Child) -> None:
     finish_responder(lane, responder)
     if received != sent or held:
         raise RuntimeError(f"{lane.name}: {sent} messages sent, {received} answers came")
+    return int(sent)
 
 
 def finish_responder(lane: RoundTrip, responder: Child) -> None:

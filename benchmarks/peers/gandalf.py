@@ -52,21 +52,21 @@ class GandalfInbound(Inbound):
         out += acknowledgement(self.routed)
 
 
-def event(payload: int, *, topic: str = "bench.mark") -> bytes:
+def event(payload: int, topic: str = "bench.mark") -> bytes:
     """An event; its uuid is to be stamped."""
     return frame("evt", {"topic": topic, "event": "DONE", "payload": bytes(payload)}, uuid=_UUID)
 
 
-def command(payload: int, source: str) -> bytes:
+def command(payload: int, source: str, **envelope: Any) -> bytes:
     """A command; its uuid is to be stamped."""
     body = {"command": "WORK", "source": source, "context": {"connector_type": "vcs"}, "payload": bytes(payload)}
-    return frame("cmd", body, uuid=_UUID)
+    return frame("cmd", body, uuid=_UUID, **envelope)
 
 
-def receipt(target: str, payload: int) -> bytes:
+def receipt(target: str, payload: int, **envelope: Any) -> bytes:
     """The event that answers a command; its uuid and its reference are to be stamped."""
     body = {"topic": "WORK", "event": "TAKEN", "payload": bytes(payload)}
-    return frame("evt", body, uuid=_UUID, reference=_OTHER, target=target)
+    return frame("evt", body, uuid=_UUID, reference=_OTHER, target=target, **envelope)
 
 
 def stamped(message: bytes) -> Template:

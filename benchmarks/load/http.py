@@ -1,0 +1,86 @@
+"""The load of an HTTP server: connections kept alive, one request at a time on each."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+
+from benchmarks.load.one_way import Rate
+from benchmarks.load.shared import Child, Counters, cpu_seconds, wait
+
+CONNECTIONS = 8
+
+
+def request(port: int, path: str, token: str = "") -> bytes:
+    """A GET."""
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{bearer}Accept: */*\r\n\r\n".encode()
+
+
+def measure(port: int, asked: bytes, pid: int, *, seconds: float, warm: float) -> Rate:
+    """Answers a second; each must be a 200."""
+    counters = Counters()
+    child = Child(lambda: _ask(port, asked, counters), False)
+    try:
+        counters.first(warm)
+        began, first, cpu = time.perf_counter(), counters.received, cpu_seconds([pid])
+        wait(seconds)
+        ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds([pid]) - cpu
+        counters.stop()
+        child.result()
+    finally:
+        child.end()
+    return Rate((last - first) / (ended - began), cpu / max(last - first, 1) * 1e6)
+
+
+def body(port: int, asked: bytes) -> bytes:
+    """What one answer contains.
+
+    :raises RuntimeError: it is not a 200.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(asked)
+        data = bytearray()
+        while not (end := _end(data)):
+            data += sock.recv(1 << 16)
+        return bytes(data[data.index(b"\r\n\r\n") + 4 : end])
+
+
+def _end(data: bytearray) -> int:
+    """Where the answer that `data` begins with ends; 0 when it is not whole yet."""
+    head = data.find(b"\r\n\r\n")
+    if head < 0:
+        return 0
+    lines = bytes(data[:head]).lower()
+    if not lines.startswith(b"http/1.1 200"):
+        raise RuntimeError(f"the server says {bytes(data[:200])!r}")
+    at = lines.find(b"content-length:")
+    if at >= 0:
+        end = head + 4 + int(lines[at + 15 :].split(b"\r\n", 1)[0])
+        return end if len(data) >= end else 0
+    # In chunks: the last is empty.
+    end = data.find(b"0\r\n\r\n", head + 4)
+    return end + 5 if end >= 0 else 0
+
+
+def _ask(port: int, asked: bytes, counters: Counters) -> None:
+    poll, socks, buffers = select.poll(), {}, {}
+    for _ in range(CONNECTIONS):
+        sock = socket.create_connection(("127.0.0.1", port))
+        socks[sock.fileno()], buffers[sock.fileno()] = sock, bytearray()
+        poll.register(sock, select.POLLIN)
+        sock.sendall(asked)
+    count = 0
+    while not counters.stopped:
+        for number, _ in poll.poll(50):
+            data = socks[number].recv(1 << 18)
+            if not data:
+                raise ConnectionError("the server closed the connection")
+            buffer = buffers[number]
+            buffer += data
+            if end := _end(buffer):
+                del buffer[:end]
+                count += 1
+                counters.received = count
+                socks[number].sendall(asked)
