@@ -15,7 +15,7 @@ from benchmarks.limits import raise_open_files
 from benchmarks.plot import plot
 from benchmarks.report import Report, machine
 from benchmarks.settings import Settings
-from benchmarks.workloads import commands, events, fanout, latency, path
+from benchmarks.workloads import commands, events, fanout, growth, idle, latency, path, reads, start
 
 WORKLOADS: dict[str, tuple[Callable[[Settings, Report], None], float]] = {
     events.NAME: (events.run, 240),
@@ -23,6 +23,10 @@ WORKLOADS: dict[str, tuple[Callable[[Settings, Report], None], float]] = {
     latency.NAME: (latency.run, 100),
     path.NAME: (path.run, 120),
     fanout.NAME: (fanout.run, 180),
+    idle.NAME: (idle.run, 180),
+    start.NAME: (start.run, 20),
+    reads.NAME: (reads.run, 40),
+    growth.NAME: (growth.run, 240),
 }
 """What each does, and how many seconds it takes with five rounds."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from benchmarks.load.inbound import ACKNOWLEDGE_AFTER
+from benchmarks.load.inbound import ACKNOWLEDGE_AFTER, Inbound
 from benchmarks.load.shared import Child, Counters, pipe
 
 READ: Final = 1 << 16
@@ -43,6 +43,12 @@ class Script(Protocol):
 
     def add(self, number: int, count: int) -> None:
         """So many messages were received while they were only counted."""
+
+    def received(self, number: int) -> int:
+        """How many were, so far."""
+
+    def answers(self) -> Inbound:
+        """Reads what connections are answered."""
 
     def batch(self, number: int, count: int) -> bytes | memoryview:
         """So many messages of connection `number`."""
@@ -150,43 +156,46 @@ class Crowd:
                 self._sweep(size)
                 return self._counted(size)
 
-    def drive(self, size: int, most: int, batch: int) -> tuple[int, int]:
+    def drive(self, most: int, batch: int) -> tuple[int, int]:
         """Send by turns, `batch` messages of a connection at a time, `most` of all under way until stopped.
 
-        Each is answered with `size` bytes. Returns how many were sent and how many answers came.
+        Returns how many were sent and how many answers came.
         """
-        counters, turn, total, sent, limit = self._counters, 0, 0, 0, ACKNOWLEDGE_AFTER * size
-        for client in self._clients:
-            client.bytes = client.unacknowledged = 0
-        buffer, last = memoryview(bytearray(READ)), time.monotonic()
+        counters, turn, total, sent = self._counters, 0, 0, 0
+        inbound, last = self._script.answers(), time.monotonic()
         while True:
             stopped = counters.stopped
             for _ in range(32):
-                if stopped or sent + batch - total // size > most:
+                if stopped or sent + batch - total > most:
                     break
                 client = self._clients[turn]
                 turn = (turn + 1) % len(self._clients)
                 self._say(client, self._script.batch(client.number, batch))
                 sent += batch
             counters.sent = sent
-            for fd, _ in self._epoll.poll(0.05 if stopped or sent + batch - total // size > most else 0, 4096):
-                client = self._by_fd[fd]
-                got = client.sock.recv_into(buffer)  # type: ignore[union-attr]  # it is connected
-                if not got:
-                    raise ConnectionError("a connection was closed")
-                total += got
-                client.bytes += got
-                client.unacknowledged += got
-                if client.unacknowledged >= limit:
-                    self._acknowledge(client, size)
+            for fd, _ in self._epoll.poll(0.05 if stopped or sent + batch - total > most else 0, 4096):
+                total += self._answered(self._by_fd[fd], inbound)
                 last = time.monotonic()
-            counters.received = total // size
-            if stopped and (total >= sent * size or time.monotonic() - last > 5):
-                self._sweep(size)
-                self._counted(size)
-                return sent, total // size
+            counters.received = total
+            if stopped and (total >= sent or time.monotonic() - last > 5):
+                for client in self._clients:
+                    self._say(client, self._script.acknowledge(client.number, 0))
+                return sent, total
 
     # How.
+
+    def _answered(self, client: _Client, inbound: Inbound) -> int:
+        """Read with an `inbound` that serves all; returns how many answers came."""
+        assert client.sock is not None
+        inbound.hold(client.buffer)
+        client.buffer.clear()
+        inbound.count, inbound.routed = 0, self._script.received(client.number)
+        inbound.acknowledged = inbound.routed - client.unacknowledged
+        self._say(client, inbound.read(client.sock))
+        self._script.add(client.number, inbound.routed - self._script.received(client.number))
+        client.unacknowledged = inbound.routed - inbound.acknowledged
+        client.buffer += inbound.buffer[: inbound.held]
+        return inbound.count
 
     def _counted(self, size: int) -> tuple[int, int]:
         """The least and the greatest number of messages that a connection received."""
@@ -231,7 +240,7 @@ class Crowd:
         client.buffer += data
 
     @staticmethod
-    def _say(client: _Client, data: bytes | memoryview) -> None:
+    def _say(client: _Client, data: bytes | bytearray | memoryview) -> None:
         if data:
             assert client.sock is not None
             if client.sock.send(data) != len(data):

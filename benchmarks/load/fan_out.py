@@ -9,7 +9,7 @@ from collections.abc import Callable
 from benchmarks.load.crowd import Crowd, CrowdProcess
 from benchmarks.load.lane import Outgoing
 from benchmarks.load.one_way import Rate, discard
-from benchmarks.load.shared import Child, Counters, blocking, cpu_seconds
+from benchmarks.load.shared import Child, Counters, blocking, timed
 
 
 def measure(
@@ -38,14 +38,8 @@ def measure(
     crowd.ask(Crowd.take, size, every, copies)
     child = Child(lambda: _source(blocking(source), outgoing, counters, window, copies), False)
     try:
-        counters.first(warm)
-        began, first, cpu = time.perf_counter(), counters.received, cpu_seconds(pids())
         # A slow fan-out is timed until some messages have gone to everybody.
-        while time.perf_counter() < began + seconds or counters.received - first < 3 * copies:
-            time.sleep(0.01)
-            if time.perf_counter() > began + 60:
-                raise RuntimeError("the deliveries have stopped")
-        ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds(pids()) - cpu
+        rate, cpu_us = timed(counters, pids, seconds=seconds, warm=warm, least=3 * copies)
         counters.stop()
         sent = child.result()
         least, most = crowd.answer()
@@ -53,7 +47,7 @@ def measure(
         child.end()
     if receivers is None and (least, most) != (sent, sent):
         raise RuntimeError(f"{sent} messages sent; a connection received {least} to {most}")
-    return Rate((last - first) / (ended - began), cpu / (last - first) * 1e6)
+    return Rate(rate, cpu_us)
 
 
 def _source(sock: socket.socket, outgoing: Outgoing, counters: Counters, window: int, copies: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
-import time
+from http.client import HTTPConnection
+from typing import Any
 
 from benchmarks.load.one_way import Rate
-from benchmarks.load.shared import Child, Counters, cpu_seconds, wait
+from benchmarks.load.shared import Child, Counters, timed
 
 CONNECTIONS = 8
 
@@ -18,20 +20,37 @@ def request(port: int, path: str, token: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{bearer}Accept: */*\r\n\r\n".encode()
 
 
+def post(port: int, path: str, content: object, token: str = "") -> Any:
+    """What a POST of JSON is answered with.
+
+    :raises RuntimeError: it fails.
+    """
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        connection.request("POST", path, json.dumps(content), headers)
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{path}: {answer.status} {said!r}")
+        return json.loads(said)
+    finally:
+        connection.close()
+
+
 def measure(port: int, asked: bytes, pid: int, *, seconds: float, warm: float) -> Rate:
     """Answers a second; each must be a 200."""
     counters = Counters()
     child = Child(lambda: _ask(port, asked, counters), False)
     try:
-        counters.first(warm)
-        began, first, cpu = time.perf_counter(), counters.received, cpu_seconds([pid])
-        wait(seconds)
-        ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds([pid]) - cpu
+        rate, cpu_us = timed(counters, lambda: [pid], seconds=seconds, warm=warm)
         counters.stop()
         child.result()
     finally:
         child.end()
-    return Rate((last - first) / (ended - began), cpu / max(last - first, 1) * 1e6)
+    return Rate(rate, cpu_us)
 
 
 def body(port: int, asked: bytes) -> bytes:
@@ -44,7 +63,16 @@ def body(port: int, asked: bytes) -> bytes:
         data = bytearray()
         while not (end := _end(data)):
             data += sock.recv(1 << 16)
-        return bytes(data[data.index(b"\r\n\r\n") + 4 : end])
+    head = data.index(b"\r\n\r\n")
+    content = bytes(data[head + 4 : end])
+    if b"content-length:" in bytes(data[:head]).lower():
+        return content
+    parts = []
+    while size := int(content[: content.index(b"\r\n")], 16):
+        start = content.index(b"\r\n") + 2
+        parts.append(content[start : start + size])
+        content = content[start + size + 2 :]
+    return b"".join(parts)
 
 
 def _end(data: bytearray) -> int:
@@ -59,9 +87,13 @@ def _end(data: bytearray) -> int:
     if at >= 0:
         end = head + 4 + int(lines[at + 15 :].split(b"\r\n", 1)[0])
         return end if len(data) >= end else 0
-    # In chunks: the last is empty.
-    end = data.find(b"0\r\n\r\n", head + 4)
-    return end + 5 if end >= 0 else 0
+    at = head + 4
+    while (line := data.find(b"\r\n", at)) >= 0:
+        size = int(data[at:line], 16)
+        at = line + 2 + size + 2
+        if not size:
+            return at if len(data) >= at else 0
+    return 0
 
 
 def _ask(port: int, asked: bytes, counters: Counters) -> None:

@@ -32,7 +32,7 @@ class Inbound:
         self.held = 0
         """Bytes at the start of the buffer that are not a whole message yet."""
 
-    def hold(self, data: bytes) -> None:
+    def hold(self, data: bytes | bytearray) -> None:
         """What was read of the connection before."""
         self.buffer[: len(data)] = data
         self.held = len(data)
@@ -64,6 +64,11 @@ class Inbound:
         if self.routed - self.acknowledged >= ACKNOWLEDGE_AFTER:
             self.late(out)
         return out
+
+    def carried_on(self, routed: int) -> None:
+        """Another process read the connection, up to a whole message, and acknowledged all."""
+        self.routed = self.acknowledged = routed
+        self.held = 0
 
     def late(self, out: bytearray) -> None:
         """Acknowledge what is not yet: for when nothing more came for a while."""

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from benchmarks.load.lane import End, Outgoing, RoundTrip
-from benchmarks.load.round_trip import Duplex, finish_responder, late, respond, take
+from benchmarks.load.round_trip import Duplex, finish_responder, respond, take, whole
 from benchmarks.load.shared import Child, Counters, blocking, pinned_servers
 
 WARM: Final = 300
@@ -48,13 +48,13 @@ def measure(lane: RoundTrip, *, seconds: float, rate: float = 0.0, pinned: bool 
             probe = Child(lambda: _probe(lane.driver, lane.outgoing, seconds), pinned)
             children.append(probe)
             took, routed = probe.result(seconds * 3 + 30)
-            lane.driver.inbound.routed = lane.driver.inbound.acknowledged = routed
+            lane.driver.inbound.carried_on(routed)
             counters.stop()
             achieved = 0.0
             if beside is not None:
                 assert lane.second is not None
                 achieved, routed = beside.result()
-                lane.second.inbound.routed = lane.second.inbound.acknowledged = routed
+                lane.second.inbound.carried_on(routed)
             counters.received = counters.sent
             finish_responder(lane, responder)
         finally:
@@ -77,7 +77,7 @@ def _probe(end: End, outgoing: Outgoing, seconds: float) -> tuple[list[float], i
             ended = time.perf_counter()
             duplex.push(out)
         took.append((ended - began) * 1e6)
-    late(inbound, duplex)
+    whole(inbound, duplex)
     return took[WARM:], inbound.routed
 
 
@@ -101,7 +101,7 @@ def _paced(end: End, outgoing: Outgoing, counters: Counters, rate: float) -> tup
     achieved = inbound.count / (time.monotonic() - began)
     while inbound.count < sent and idle < 60:
         idle = 0 if take(inbound, duplex, 50) else idle + 1
-    late(inbound, duplex)
+    whole(inbound, duplex)
     if inbound.count < sent:
         raise RuntimeError(f"{sent} messages sent beside, {inbound.count} answered")
     return achieved, inbound.routed

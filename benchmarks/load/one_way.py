@@ -11,7 +11,7 @@ import attrs
 
 from benchmarks.load.inbound import READ
 from benchmarks.load.lane import End, OneWay
-from benchmarks.load.shared import Child, Counters, blocking, cpu_seconds, pinned_servers, wait
+from benchmarks.load.shared import Child, Counters, blocking, pinned_servers, timed
 
 CHUNK: Final = 128 * 1024
 """Bytes that the source writes at once."""
@@ -44,18 +44,13 @@ def measure(lane: OneWay, *, seconds: float, warm: float, pinned: bool = False) 
     with pinned_servers(lane.pids(), pinned):
         children = _start(lane, counters, None, pinned)
         try:
-            counters.first(warm)
-            began, first, cpu = time.perf_counter(), counters.received, cpu_seconds(lane.pids())
-            wait(seconds)
-            ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds(lane.pids()) - cpu
+            rate, cpu_us = timed(counters, lane.pids, seconds=seconds, warm=warm)
             counters.stop()
             _finish(lane, *children, verifying=False)
         finally:
             for child in children:
                 child.end()
-    if last == first:
-        raise RuntimeError(f"{lane.name}: nothing arrived")
-    return Rate((last - first) / (ended - began), cpu / (last - first) * 1e6)
+    return Rate(rate, cpu_us)
 
 
 def verify(lane: OneWay, count: int) -> None:
@@ -84,7 +79,7 @@ def _finish(lane: OneWay, source: Child, sink: Child, verifying: bool) -> None:
     received, found, routed, held = sink.result()
     if (received, held) != (sent, 0) or (verifying and found != sums):
         raise RuntimeError(f"{lane.name}: {sent} messages sent, {received} received, {held} bytes left over")
-    lane.sink.inbound.routed = lane.sink.inbound.acknowledged = routed
+    lane.sink.inbound.carried_on(routed)
 
 
 def _source(lane: OneWay, counters: Counters, count: int | None) -> tuple[int, int]:

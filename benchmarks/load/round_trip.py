@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 from typing import Final
 
 from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, Outgoing, RoundTrip
 from benchmarks.load.one_way import Rate, window
-from benchmarks.load.shared import Child, Counters, blocking, cpu_seconds, pinned_servers, wait
+from benchmarks.load.shared import Child, Counters, blocking, pinned_servers, timed
 
 WINDOW: Final = 20_000
 """Messages that wait for their answer."""
@@ -27,18 +26,13 @@ def measure(lane: RoundTrip, *, seconds: float, warm: float, pinned: bool = Fals
     with pinned_servers(lane.pids(), pinned):
         children = start(lane, counters, pinned, most)
         try:
-            counters.first(warm)
-            began, first, cpu = time.perf_counter(), counters.received, cpu_seconds(lane.pids())
-            wait(seconds)
-            ended, last, cpu = time.perf_counter(), counters.received, cpu_seconds(lane.pids()) - cpu
+            rate, cpu_us = timed(counters, lane.pids, seconds=seconds, warm=warm)
             counters.stop()
             sent = finish(lane, *children)
         finally:
             for child in children:
                 child.end()
-    if last == first:
-        raise RuntimeError(f"{lane.name}: no answer came")
-    return Rate((last - first) / (ended - began), cpu / (last - first) * 1e6, sent)
+    return Rate(rate, cpu_us, sent)
 
 
 def start(lane: RoundTrip, counters: Counters, pinned: bool, most: int) -> tuple[Child, Child]:
@@ -61,7 +55,7 @@ def finish(lane: RoundTrip, driver: Child, responder: Child) -> int:
     :raises RuntimeError: an answer is missing.
     """
     sent, received, routed, held = driver.result()
-    lane.driver.inbound.routed = lane.driver.inbound.acknowledged = routed
+    lane.driver.inbound.carried_on(routed)
     finish_responder(lane, responder)
     if received != sent or held:
         raise RuntimeError(f"{lane.name}: {sent} messages sent, {received} answers came")
@@ -73,7 +67,7 @@ def finish_responder(lane: RoundTrip, responder: Child) -> None:
     routed, held = responder.result()
     if held:
         raise RuntimeError(f"{lane.name}: {held} bytes left over at the responder")
-    lane.responder.inbound.routed = lane.responder.inbound.acknowledged = routed
+    lane.responder.inbound.carried_on(routed)
 
 
 class Duplex:
@@ -136,7 +130,7 @@ def _driver(end: End, outgoing: Outgoing, counters: Counters, most: int) -> tupl
         idle = 0 if take(inbound, duplex, 0 if more else 50) or more else idle + 1
         counters.received = inbound.count
         if stopped and (inbound.count >= sent or idle >= 60):
-            late(inbound, duplex)
+            whole(inbound, duplex)
             return sent, inbound.count, inbound.routed, inbound.held
 
 
@@ -146,6 +140,7 @@ def _responder(end: End, counters: Counters) -> tuple[int, int]:
     while True:
         idle = 0 if take(inbound, duplex, 50) else idle + 1
         if counters.stopped and idle >= 2 and (counters.received >= counters.sent or idle >= 60):
+            whole(inbound, duplex)
             return inbound.routed, inbound.held
 
 
@@ -157,6 +152,15 @@ def take(inbound: Inbound, duplex: Duplex, timeout: int) -> bool:
     if timeout:
         late(inbound, duplex)
     return False
+
+
+def whole(inbound: Inbound, duplex: Duplex) -> None:
+    """Before the connection is handed back: read what is half here, acknowledge all."""
+    for _ in range(20):
+        if not inbound.held:
+            break
+        take(inbound, duplex, 50)
+    late(inbound, duplex)
 
 
 def late(inbound: Inbound, duplex: Duplex) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
+CYCLE: Final = 10_000
+"""Messages that are made at once at the most where they are numbered."""
 _LETTERS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _READABLE = bytes(_LETTERS[value & 63] for value in range(256))
 
@@ -40,6 +43,25 @@ class PacketIds:
         start = self._next
         self._next = (start + count) % 65535
         return self._high[start : start + count] + self._low[start : start + count]
+
+
+class Cycle:
+    """The numbers from 0 to `count` - 1 in five digits, over and over."""
+
+    width: Final = 5
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._next = 0
+        repeated = -(-2 * CYCLE // count) * count
+        self._columns = [
+            "".join(f"{number % count:05}"[column] for number in range(repeated)).encode() for column in range(5)
+        ]
+
+    def __call__(self, count: int) -> bytes:
+        start = self._next
+        self._next = (start + count) % self._count
+        return b"".join(column[start : start + count] for column in self._columns)
 
 
 @attrs.frozen

@@ -46,18 +46,6 @@ class Counters:
     def received(self, value: int) -> None:
         self._values[1] = value
 
-    def first(self, warm: float, timeout: float = 20.0) -> None:
-        """Wait until something has arrived, and for `warm` seconds more.
-
-        :raises RuntimeError: nothing arrived.
-        """
-        deadline = time.monotonic() + timeout
-        while not self.received:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"nothing arrived within {timeout} s")
-            time.sleep(0.001)
-        time.sleep(warm)
-
     @property
     def stopped(self) -> bool:
         """Whether nothing new is to be sent; what is under way is still read."""
@@ -153,9 +141,34 @@ def cpu_seconds(pids: list[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def wait(seconds: float) -> None:
-    """Sleep."""
+def timed(
+    counters: Counters, pids: Callable[[], list[int]], *, seconds: float, warm: float, least: int = 1
+) -> tuple[float, float]:
+    """Messages a second, and microseconds of processor time of the programs under test a message.
+
+    Begins `warm` seconds after the first message arrived, and takes `seconds`, or until `least` messages have
+    arrived. It begins and ends when something arrives, so that it does not matter in how large pieces messages come.
+
+    :raises RuntimeError: nothing arrives any more.
+    """
+    _change(counters, 0)
+    time.sleep(warm)
+    first = _change(counters, counters.received)
+    began, cpu = time.perf_counter(), cpu_seconds(pids())
     time.sleep(seconds)
+    last = _change(counters, max(counters.received, first + least - 1))
+    ended = time.perf_counter()
+    return (last - first) / (ended - began), (cpu_seconds(pids()) - cpu) / (last - first) * 1e6
+
+
+def _change(counters: Counters, above: int, timeout: float = 30.0) -> int:
+    """What the number of messages that arrived becomes when it is greater than `above`."""
+    deadline = time.monotonic() + timeout
+    while (received := counters.received) <= above:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"nothing more arrived within {timeout} s")
+        time.sleep(0.0005)
+    return received
 
 
 def blocking(sock: socket.socket) -> socket.socket:

@@ -37,6 +37,8 @@ class Connectors:
         self.outgoing: Template | None = None
         """A message of connection 0, with its name at :attr:`name_at`."""
         self.name_at = 0
+        self.answer: Shape | None = None
+        """What it is answered with."""
 
     def hello(self, number: int, new: bool) -> bytes:
         if new:
@@ -92,6 +94,12 @@ class Connectors:
     def add(self, number: int, count: int) -> None:
         self._received[number] += count
 
+    def received(self, number: int) -> int:
+        return self._received[number]
+
+    def answers(self) -> Inbound:
+        return GandalfInbound(self.answer)
+
     def batch(self, number: int, count: int) -> memoryview:
         assert self.outgoing is not None
         made, length, size = self.outgoing.many(count), count * self.outgoing.size, self.outgoing.size
@@ -140,6 +148,12 @@ class Subscribers:
     def batch(self, number: int, count: int) -> bytes:
         return b""
 
+    def received(self, number: int) -> int:
+        return 0
+
+    def answers(self) -> Inbound:
+        raise NotImplementedError
+
 
 class Plain:
     """Connections that say nothing."""
@@ -163,6 +177,12 @@ class Plain:
 
     def batch(self, number: int, count: int) -> bytes:
         return b""
+
+    def received(self, number: int) -> int:
+        return 0
+
+    def answers(self) -> Inbound:
+        raise NotImplementedError
 
 
 class MemberInbound(GandalfInbound):

@@ -68,7 +68,7 @@ class Answering:
         self._counters.stop()
         try:
             finish_responder(self._lane, self._child)
-            self._aggregator.member.received = self._end.inbound.routed
+            self._aggregator.member.go_on(self._end.inbound)
         finally:
             self._child.end()
 

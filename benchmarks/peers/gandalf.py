@@ -21,6 +21,8 @@ _OTHER: Final = b"\xfe" * 16
 PREFIX: Final = 11
 """Bytes of a frame before its uuid: length, list header, kind of three letters, header of the uuid."""
 HEARTBEAT: Final = 600_000
+HIGH_WATER: Final = 64 << 20
+"""Bytes, as much as NATS lets wait for a client; 20,000 commands must find room."""
 _ACK: Final = frame("ack", {"received": 2**32}, uuid=_UUID)
 CONTROL: Final = ("link", "linked", "refused", "brothers", "bye", "ack", "ping", "pong")
 PONG: Final = frame("pong", {})
@@ -74,15 +76,37 @@ def stamped(message: bytes) -> Template:
     return Template(message, (Stamp(message.index(_UUID), 16, random_ids(16)),))
 
 
+def answer_to(asked: bytes, answered: bytes, source: str) -> Answer:
+    """An answer that refers to what was asked, and is for whoever asked: names of one length, like `source`."""
+    name = source.encode()
+    fields = (
+        Field(PREFIX, answered.index(_OTHER), 16),
+        Field(asked.index(name), answered.index(name), len(name)),
+    )
+    return Answer(stamped(answered), fields)
+
+
+def answering(aggregator: Aggregator, asked: bytes, answered: bytes, source: str) -> RoundTrip:
+    """A lane whose responder is the member, and without a driver."""
+    end = aggregator.member.end(Shape.of(asked, PREFIX), answer_to(asked, answered, source))
+    return RoundTrip(NAME, end, stamped(asked), end, lambda: aggregator.pids)
+
+
 class RawPeer(Peer):
     """A peer whose connection is handed on to a load generator."""
 
     def end(self, shape: Shape | None = None, answer: Answer | None = None) -> End:
         """The connection, with all that was read and counted so far."""
         inbound = GandalfInbound(shape, answer)
-        inbound.routed = self.received
+        inbound.routed = inbound.acknowledged = self.received
         inbound.hold(self._buffer)
         return End(self.sock, inbound)
+
+    def go_on(self, inbound: Inbound) -> None:
+        """Be driven by hand again, after a load generator had the connection."""
+        if inbound.held:
+            raise RuntimeError(f"{inbound.held} bytes are left over")
+        self.received, self._buffer = inbound.routed, b""
 
 
 class Aggregator:
@@ -110,6 +134,7 @@ class Aggregator:
             listen = "127.0.0.1:{self.api}"
             [limits]
             heartbeat = {heartbeat}
+            high_water = {HIGH_WATER}
             {extra}
             """,
         )
@@ -161,36 +186,41 @@ class Gandalf:
     name = NAME
     note = "acknowledged, sent again after a break, duplicates dropped, tenant rule, replies tracked"
 
-    def __init__(self) -> None:
-        self.aggregator = Aggregator()
-        one, two = self.aggregator.connector("bench1"), self.aggregator.connector("bench2")
-        self._member = self.aggregator.member.end()
-        self._one, self._two = one.end(), two.end()
+    def __init__(self, aggregator: Aggregator | None = None) -> None:
+        self.aggregator = aggregator or Aggregator()
+        self._one = self.aggregator.connector("bench1").end()
+        self._two: End | None = None
+        """For commands only: it would receive the events of the other."""
+        self._member: End | None = None
 
     def one_way(self, payload: int) -> OneWay:
         """A connector's events to the member."""
         message = event(payload)
-        self._member.inbound.shape, self._member.inbound.answer = Shape.of(message, PREFIX, PREFIX), None
-        return OneWay(self.name, self._one, stamped(message), self._member, lambda: self.aggregator.pids)
+        if self._member is None:
+            self._member = self.aggregator.member.end()
+        member = self._member
+        member.inbound.shape, member.inbound.answer = Shape.of(message, PREFIX, PREFIX), None
+        return OneWay(self.name, self._one, stamped(message), member, lambda: self.aggregator.pids)
 
     def round_trip(self, payload: int) -> RoundTrip:
         """A connector's commands, which the member answers with a receipt."""
         asked, answered = command(payload, "bench1"), receipt("bench1", payload)
-        answer = Answer(
-            stamped(answered),
-            (
-                Field(PREFIX, answered.index(_OTHER), 16),
-                Field(asked.index(b"bench1") + 5, answered.index(b"bench1") + 5, 1),
-            ),
-        )
-        self._member.inbound.shape, self._member.inbound.answer = Shape.of(asked, PREFIX), answer
+        if self._two is None:
+            if self._member is not None:
+                self.aggregator.member.go_on(self._member.inbound)
+            self._two = self.aggregator.connector("bench2").end()
+            self._member = self.aggregator.member.end()
+        member = self._member
+        assert member is not None
+        member.inbound.shape = Shape.of(asked, PREFIX)
+        member.inbound.answer = answer_to(asked, answered, "bench1")
         for end in (self._one, self._two):
             end.inbound.shape = Shape.of(answered, PREFIX)
         return RoundTrip(
             self.name,
             self._one,
             stamped(asked),
-            self._member,
+            member,
             lambda: self.aggregator.pids,
             self._two,
             stamped(command(payload, "bench2")),

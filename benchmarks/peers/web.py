@@ -1,6 +1,6 @@
 """Bare servers of one page: what Twisted Web and Klein cost by themselves.
 
-    python -m benchmarks.peers.web twisted|klein PORT FILE
+python -m benchmarks.peers.web twisted|klein PORT FILE
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Page(Resource):
     isLeaf = True
 
     def __init__(self, content: bytes) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._content = content
 
     def render_GET(self, request: IRequest) -> bytes:
@@ -50,7 +50,7 @@ def main() -> None:
     content = Path(path).read_bytes()
     site = Site(Page(content) if kind == "twisted" else klein_page(content))
     TCP4ServerEndpoint(reactor, int(port), interface="127.0.0.1").listen(site)
-    reactor.run()  # type: ignore[attr-defined]  # the module stands for the reactor
+    reactor.run()
 
 
 if __name__ == "__main__":

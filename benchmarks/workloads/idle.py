@@ -30,7 +30,7 @@ def run(settings: Settings, report: Report) -> None:
     seconds = 4.0 if settings.quick else 20.0
     report.remark(
         NAME,
-        "Memory is the resident set of the aggregator with all connections less that without, divided by their number; "
+        "Memory is the resident set of the aggregator with all connections less that without, by their number; "
         "what the kernel keeps for a socket is not in it. The processor time is that of two intervals of the "
         "heartbeat: a ping and a pong on each connection in each. At most three rounds.",
     )
@@ -50,9 +50,7 @@ def run(settings: Settings, report: Report) -> None:
 def _gandalf(report: Report, count: int, seconds: float) -> None:
     add = functools.partial(_add, report, count, "gandalf", "a session each; a tenant's secrets validated")
     aggregator = Aggregator(heartbeat=HEARTBEAT)
-    crowd = CrowdProcess(
-        ("127.0.0.1", aggregator.port), count, Connectors(count, HEARTBEAT), Counters()
-    )
+    crowd = CrowdProcess(("127.0.0.1", aggregator.port), count, Connectors(count, HEARTBEAT), Counters())
     try:
         with Answering(aggregator):
             base = rss(aggregator.pids)

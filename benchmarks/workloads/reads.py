@@ -9,7 +9,6 @@ from benchmarks.load import http
 from benchmarks.peers.process import Servers
 from benchmarks.report import Report
 from benchmarks.settings import Settings
-from gandalf.rest import RestClient
 from tests.integration.deployment import Deployment
 from tests.integration.programs import ROOT, free_port, until
 
@@ -22,9 +21,9 @@ def run(settings: Settings, report: Report) -> None:
     """A list of roles, and bare handlers that return the same bytes."""
     report.remark(
         NAME,
-        f"{http.CONNECTIONS} connections, one request at a time on each. gandalf: a token checked, who asks and the list "
-        f"read from PostgreSQL, a list of {ROLES} roles and more rendered. The bare handlers return the bytes of that "
-        "list from memory, without looking at the request.",
+        f"{http.CONNECTIONS} connections, one request at a time on each. gandalf: a token checked, who asks and the "
+        f"list read from PostgreSQL, a list of {ROLES} roles and more rendered. The bare handlers return the bytes "
+        "of that list from memory, without looking at the request.",
     )
     network = Deployment(members=1, aggregators=1)
     programs = [network.member(0), network.aggregator(0)]
@@ -34,12 +33,13 @@ def run(settings: Settings, report: Report) -> None:
             program.start()
         until(lambda: network.ready(0), "ready", timeout=60, log=lambda: programs[1].log)
         api = network.api_ports[0]
-        client = RestClient(f"127.0.0.1:{api}", network.logins.login[0], network.logins.password[0])
+        login = {"login": network.logins.login[0], "password": network.logins.password[0]}
+        token = http.post(api, "/api/v1/login", login)["token"]
         for number in range(ROLES):
-            client.request("POST", PATHS["gandalf"], {"Name": f"role {number}"})
+            http.post(api, PATHS["gandalf"], {"Name": f"role {number}"}, token)
         aggregator = programs[1].process
         assert aggregator is not None
-        asked = {name: http.request(api, path, client.token) for name, path in PATHS.items()}
+        asked = {name: http.request(api, path, token) for name, path in PATHS.items()}
         content = http.body(api, asked["gandalf"])
         (servers.directory / "page").write_bytes(content)
         subjects = [(name, api, said, aggregator.pid) for name, said in asked.items()]

@@ -20,8 +20,8 @@ def run(settings: Settings, report: Report) -> None:
     """An aggregator of a network whose member and database run already."""
     report.remark(
         NAME,
-        "From starting `twistd gandalf-aggregator` until `/readyz` answers 200, looked at every 5 ms: linked, its secret "
-        "accepted, configured, connected to its database with the schema up to date, API open.",
+        "From starting `twistd gandalf-aggregator` until `/readyz` answers 200, looked at every 5 ms: linked, its "
+        "secret accepted, configured, connected to its database with the schema up to date, API open.",
     )
     network = Deployment(members=1, aggregators=1)
     member = network.member(0)
