@@ -146,16 +146,21 @@ class FallThrough:
 
     def _answer_all(self, answers: Run) -> bool:
         pop = self._pending.pop
-        frames: list[Frame] = []
+        ended: list[Pending] = []
+        last: list[int] = []
         before = len(self._pending)
         for number, reference in enumerate(answers.references or ()):
             pending = pop(reference, None)
             if pending is not None:
                 pending.left -= 1
                 if not pending.left:
-                    frames = frames or answers.frames()
-                    self._end(pending, frames[number])
-        return len(self._pending) < before
+                    ended.append(pending)
+                    last.append(number)
+        taken = before - len(self._pending)
+        if ended:
+            for pending, frame in zip(ended, answers.chosen(last), strict=True):
+                self._end(pending, frame)
+        return taken > 0
 
     def pass_over(self, uuid: bytes) -> bool:
         """The candidate that has it now says that it cannot: go to the next at once."""

@@ -7,6 +7,7 @@ what one of its messages costs is next to nothing but what the network costs.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 import msgpack
@@ -64,6 +65,11 @@ class Run:
     def frames(self) -> list[Frame]:
         """Each frame by itself."""
         return [decode_frame(self.raw[start:end]) for start, end in self._bounds()]
+
+    def chosen(self, numbers: Iterable[int]) -> list[Frame]:
+        """The frames before which so many came."""
+        bounds = self._bounds()
+        return [decode_frame(self.raw[slice(*bounds[number])]) for number in numbers]
 
     def tail(self, count: int) -> Run:
         """The run without its first ``count`` frames."""
