@@ -161,8 +161,15 @@ class AggregatorRouter:
 
     def _all_accept(self, run: Run) -> bool:
         """Whether each of those whom ``run`` may go to, of whom there are some, reads frames as long as all of it."""
-        links = [*self._links.of_type(CLUSTER), *self._connectors(run.target)]
-        return bool(links) and all(accepts(link, run) for link in links)
+        members = self._links.of_type(CLUSTER)
+        for link in members:
+            if not accepts(link, run):
+                return False
+        if run.target:
+            for link in self._links.named(CONNECTOR, run.target):
+                if not accepts(link, run):
+                    return False
+        return bool(members)
 
     def _route_late(self, frame: Frame, origin: Link, waited: float) -> Charge | None:
         """The time that ``frame`` is worth has been running since it came (protocol.md 2)."""
@@ -232,7 +239,7 @@ class AggregatorRouter:
     def _event_from_cluster(self, parcel: Parcel, origin: Link) -> None:
         if self.taps:
             self._tell_taps(parcel)
-        if parcel.target and not self._connectors(parcel.target):
+        if parcel.target and not any(link.validated for link in self._links.named(CONNECTOR, parcel.target)):
             if parcel.target != self._logical_name:
                 self.counters["events for nobody here"] += parcel.count
             return
@@ -252,8 +259,8 @@ class AggregatorRouter:
 
     def _to_connectors(self, parcel: Parcel, origin: Link) -> None:
         if parcel.target:
-            for link in self._connectors(parcel.target):
-                if link is not origin:
+            for link in self._links.named(CONNECTOR, parcel.target):
+                if link.validated and link is not origin:
                     link.send(parcel)
             return
         topics: list[str] | None = None

@@ -24,10 +24,12 @@ class Run:
 
     Every event of a run has timeout 0. ``raw`` are the frames' bytes, one behind the other.
 
+    ``count`` is how many there are.
+
     :param offset: how many frames, of the run that this is the end of, came before.
     """
 
-    __slots__ = ("kind", "offset", "raw", "references", "target", "tenant", "timeout", "uuids")
+    __slots__ = ("count", "kind", "offset", "raw", "references", "target", "tenant", "timeout", "uuids")
 
     def __init__(
         self,
@@ -45,17 +47,13 @@ class Run:
         self.target = target
         self.timeout = timeout
         self.uuids = uuids
+        self.count = len(uuids)
         self.references = references
         self.raw = raw
         self.offset = offset
 
     def __repr__(self) -> str:
         return f"<run of {self.count} {self.kind}, {len(self.raw)} bytes>"
-
-    @property
-    def count(self) -> int:
-        """How many frames."""
-        return len(self.uuids)
 
     @property
     def reference(self) -> bytes | None:
