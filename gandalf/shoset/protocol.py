@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -14,6 +15,7 @@ from zope.interface import implementer
 
 from gandalf.shoset.lifecycle import Phase, new_life
 from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, SHORTEST_INTERVAL
+from gandalf.shoset.writing import write_at_once, writes_at_once
 from gandalf.wire import kinds
 from gandalf.wire.control import AckBody, BrothersBody, ByeBody, RefusedBody
 from gandalf.wire.envelope import Frame
@@ -24,6 +26,10 @@ from gandalf.wire.runs import Parcel, Run
 if TYPE_CHECKING:
     from gandalf.shoset.factory import ShosetFactory
     from gandalf.shoset.link import ShosetLink
+
+
+def _nowhere(data: bytes) -> None:
+    """There is no transport yet."""
 
 
 @implementer(IPushProducer)
@@ -50,6 +56,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._interval = factory.limits.heartbeat
         self._last_received = self._last_sent = 0.0
         self._timer: IDelayedCall | None = None
+        self._write: Callable[[bytes], object] = _nowhere
         self._paused = False
         self._late_brothers: bytes | None = None
         self._control: dict[str, Callable[[Frame], None]] = {
@@ -68,6 +75,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
     def connectionMade(self) -> None:
         """The handshake has so many seconds (protocol.md 2)."""
         transport: Any = self.transport
+        self._write = partial(write_at_once, transport) if writes_at_once(transport) else transport.write
         transport.registerProducer(self, True)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
@@ -155,7 +163,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         if data and self.transport is not None:
             self._last_sent = self.shoset.clock.seconds()
             self.bytes_out += len(data)
-            self.transport.write(data)
+            self._write(data)
 
     def say(self, kind: str, body: bytes) -> None:
         """Send a frame of link control; nothing follows the last word.
