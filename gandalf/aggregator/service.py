@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
-from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import LoopingCall
@@ -18,6 +16,7 @@ from gandalf.aggregator.admission import Admission
 from gandalf.aggregator.commands import Commands
 from gandalf.aggregator.control import Control, LogLevel
 from gandalf.aggregator.database import TenantDatabase
+from gandalf.aggregator.ending import Ending
 from gandalf.aggregator.events import Events
 from gandalf.aggregator.installation import ClusterInstallation, Fetch
 from gandalf.aggregator.local import LocalOrigin
@@ -144,6 +143,7 @@ class AggregatorService:
         rates = rates_of(config.limits)
         self.admission = Admission(rates, own.tenant, self.router.errors, clock) if rates.limited else None
         """Limits on what connectors send, if there are any."""
+        self._ending = Ending(self.shoset, self.router, clock)
         self.diallers = Diallers(self.shoset, connect, jitter=jitter)
         self.database = database
         self._origin = LocalOrigin(own.logical_name, own.tenant, limits.max_frame)
@@ -218,26 +218,12 @@ class AggregatorService:
 
     async def drain(self) -> None:
         """End in good order (protocol.md 5.2): what is pending finishes, or its time is over."""
-        shoset, router = self.shoset, self.router
-        pending, unsettled = router.pending, router.unsettled
-        shoset.draining = True
         self._origin.dismiss("DRAINING", "this instance stops; use its brothers")
-        with shoset.batch:
-            for link in self._connectors():
-                link.say_bye("DRAINING", "this instance stops; use its brothers")
-        quiet = router.quiet()
-        quiet.addTimeout(self.config.aggregator.drain_timeout / 1000, self.clock)
-        with suppress(defer.TimeoutError):
-            await quiet
+        drained = await self._ending.drain(self.config.aggregator.drain_timeout / 1000)
         self.log.info(
-            "drained: {finished} of {pending} pending commands and {safe} of {unsettled} events finished;"
-            " {left} commands and {unsafe} events were given up",
-            finished=max(pending - router.pending, 0),
-            pending=pending,
-            safe=max(unsettled - router.unsettled, 0),
-            unsettled=unsettled,
-            left=router.pending,
-            unsafe=router.unsettled,
+            "drained: {drained}; {asked} commands of the API had no outcome yet",
+            drained=str(drained),
+            asked=self.commands.in_flight,
         )
         await self.stop()
 
@@ -313,6 +299,8 @@ class AggregatorService:
             return
         if not self._linked.called:
             self._linked.callback(None)
+        if self.shoset.draining:
+            self._ending.say_bye(link)
         if link.validated:
             self.router.link_up(link)
         else:
@@ -320,11 +308,12 @@ class AggregatorService:
 
     def link_leaving(self, link: ShosetLink) -> None:
         """Finish what is pending there."""
-        self.router.leaving(link, link.finish)
+        self.router.leaving(link, link.part)
 
     def link_down(self, link: ShosetLink) -> None:
         """What waits there goes elsewhere."""
         self.router.link_lost(link)
+        self._ending.link_down()
 
     def link_gone(self, link: ShosetLink) -> None:
         """Nothing waits for it any more."""
@@ -355,10 +344,13 @@ class AggregatorService:
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
         """A member tells of its peers, or of our own brothers (protocol.md 9)."""
-        if brothers.logical_name == self.shoset.identity.logical_name:
+        if link.type != CLUSTER:
+            # Whom we name to connectors is what they dial, and show their secrets to.
+            self.router.counters["brothers told by a connector"] += 1
+        elif brothers.logical_name == self.shoset.identity.logical_name:
             own = self.shoset.identity.bind_address
             self.shoset.set_brothers(tuple(address for address in brothers.addresses if address != own))
-        elif link.type == CLUSTER:
+        else:
             self.diallers.told(link.address, brothers.addresses)
 
     # What goes on beside.

@@ -202,7 +202,8 @@ class ClusterMember:
         self._spawn(self._say_farewell())
         with shoset.batch:
             for link in shoset.registry:
-                link.say_bye("DRAINING", "this member stops; use its brothers")
+                # We still send: the commands that came before they heard it go on, and what answers them.
+                link.say_bye("DRAINING", "this member stops; use its brothers", sends=True)
         quiet = router.quiet()
         quiet.addTimeout(limit, self.clock)
         with suppress(TimeoutError):
@@ -252,7 +253,7 @@ class ClusterMember:
 
     def link_leaving(self, link: ShosetLink) -> None:
         """Finish what is pending there."""
-        self.router.leaving(link, link.finish)
+        self.router.leaving(link, link.part)
 
     def link_down(self, link: ShosetLink) -> None:
         """What waits there goes elsewhere."""

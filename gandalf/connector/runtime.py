@@ -234,6 +234,8 @@ class Runtime:
         self._leaving.discard(link)
         if self.diallers.same_instance(link):
             return
+        if self.state == "stopping":
+            self._say_bye(link)
         if link.validated:
             self._accepted(link)
         else:
@@ -418,12 +420,18 @@ class Runtime:
 
     async def _stop(self) -> None:
         self.state = "stopping"
+        for link in self.shoset.registry:
+            self._say_bye(link)
         if self._beside is not None and self._beside.running:
             await maybeDeferred(self._beside.stopService)
-        self.receiver.close()
+        jobs = self.receiver.jobs
+        cancelled = 0
+        # What was on its way is carried out; the aggregator gives us nothing new.
         if not await self._in_time(self.receiver.idle):
+            cancelled = self.receiver.jobs
             self.receiver.cancel()
             self._deadline += LAST_WORDS
+        self.receiver.close()
         await self._in_time(self.emitter.idle)
         self.diallers.stop()
         if self._relinking is not None:
@@ -432,10 +440,19 @@ class Runtime:
         self.validation.stop()
         if self._heartbeat.running:
             self._heartbeat.stop()
+        self.log.info(
+            "{name} stops: {finished} of {jobs} commands at work finished, {cancelled} were cancelled;"
+            " {events} events were not acknowledged, {sent} commands sent had no outcome yet",
+            name=self.account.logical_name,
+            finished=max(jobs - cancelled, 0),
+            jobs=jobs,
+            cancelled=cancelled,
+            events=len(self.emitter),
+            sent=len(self.sender),
+        )
         self.sender.stop()
         self.emitter.stop()
         for link in self.shoset.registry:
-            link.say_bye(STOPPING, "this connector stops")
             link.finish()
         await self.shoset.close()
         self.shoset.stop()
@@ -444,6 +461,10 @@ class Runtime:
             first.errback(EventRefused("STOPPED", "this connector stopped before it was ready"))
         self._first = []
         self._stopped()
+
+    def _say_bye(self, link: ShosetLink) -> None:
+        """We stop: no new commands, but we still send what comes of those at work."""
+        link.say_bye(STOPPING, "this connector stops", sends=True)
 
     async def _in_time(self, idle: Callable[[], Deferred[None]]) -> bool:
         """Wait for `idle` until the deadline, which may come nearer; whether it was in time."""

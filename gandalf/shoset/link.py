@@ -239,12 +239,30 @@ class ShosetLink:
         self.say_bye(reason, message)
         self.finish()
 
-    def say_bye(self, reason: str, message: str) -> None:
-        """Say ``bye``, and go on with what is pending until :meth:`finish` (protocol.md 5.2)."""
-        if self.connection is not None and self.available:
+    def say_bye(self, reason: str, message: str, *, sends: bool = False) -> None:
+        """Say ``bye``, and go on with what is pending until :meth:`finish` (protocol.md 5.2).
+
+        :param sends: the peer is to send nothing new here, but we still do: what others have given us for it.
+        """
+        connection = self.connection
+        if connection is not None and self.available:
             self.acknowledge_now()
-            self.connection.say(kinds.BYE, ByeBody(reason, message).pack())
-            self.connection.life.farewell()
+            if not connection.said_bye:
+                connection.said_bye = True
+                connection.say(kinds.BYE, ByeBody(reason, message).pack())
+            if not sends:
+                connection.life.farewell()
+
+    def part(self) -> None:
+        """The peer said ``bye``, and nothing is pending here any more: close.
+
+        A peer that dialled and whose process ends may still have something to do: it closes by itself, and has as
+        long as a session is kept.
+        """
+        if self.connection is not None and self.over and not self.address:
+            self.connection.finish_within(self.shoset.limits.session_keep)
+        else:
+            self.finish()
 
     def finish(self) -> None:
         """Nothing is pending any more: close in good order."""

@@ -59,6 +59,8 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._write: Callable[[bytes], object] = _nowhere
         self._paused = False
         self._late_brothers: bytes | None = None
+        self.said_bye = False
+        self._finishing: IDelayedCall | None = None
         self._control: dict[str, Callable[[Frame], None]] = {
             kinds.ACK: self._ack,
             kinds.PING: self._ping,
@@ -204,6 +206,11 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
             transport = inner  # under TLS
         transport.bufferSize = size
 
+    def finish_within(self, seconds: float) -> None:
+        """Close in good order, unless the peer has done so by then."""
+        if self._finishing is None:
+            self._finishing = self.shoset.clock.callLater(seconds, self.life.finished)
+
     # Conduct: what the machine asks for.
 
     def establish(self) -> None:
@@ -263,6 +270,8 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._outgoing.clear()
         self.writable = False
         self._stop_timer()
+        if self._finishing is not None and self._finishing.active():
+            self._finishing.cancel()
         if self.link is not None:
             self.link.connection_lost(self)
         self.gone()

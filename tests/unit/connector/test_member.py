@@ -402,20 +402,63 @@ class StopTests(RuntimeCase):
         self.assertEqual(self.first.events()[-1], ("WAIT", "FAILURE"))
         self.assertEqual(payload_of(self.first.heard(kinds.EVENT)[-1])["code"], "CANCELLED")
 
-    def test_a_command_that_comes_meanwhile_is_left_to_a_brother(self) -> None:
-        """It is neither carried out nor acknowledged: the aggregator passes it on when the link closes."""
+    def test_the_aggregator_hears_at_once(self) -> None:
+        """It gives nothing new; what comes of the commands at work is sent all the same."""
         self.start(self.connector)
         self.first.command("WAIT", {"name": "x"})
-        self.network.advance(1)
-        link = self.first.link
         stopped = self.stop()
+        self.assertEqual(([self.first.link], False), (self.first.host.leaving, self.first.link.available))
         self.first.command("GREET", {"name": "x"})
-        sent = link.outbox.last
+        self.assertEqual(self.first.events(), [("WAIT", "TAKEN")])
         self.work.callback("done")
         self.network.advance(1)
         self.successResultOf(stopped)
-        self.assertNotIn(("GREET", "TAKEN"), self.first.events())
-        self.assertEqual(sent - 1, link.outbox.acknowledged)
+        self.assertEqual(self.first.events(), [("WAIT", "TAKEN"), ("WAIT", "SUCCESS")])
+
+    def test_a_command_that_was_on_its_way_is_carried_out(self) -> None:
+        """As long as others are at work."""
+        self.start(self.connector)
+        self.first.command("WAIT", {"name": "x"})
+        stopped = self.running.stop()
+        assert isinstance(stopped, Deferred)
+        self.first.command("GREET", {"name": "x"})
+        self.assertEqual(self.first.events()[-1], ("GREET", "SUCCESS"))
+        self.work.callback("done")
+        self.network.advance(1)
+        self.successResultOf(stopped)
+
+    def test_a_link_that_comes_back_hears_it_again(self) -> None:
+        """The aggregator that closed, or broke, gives it nothing new either."""
+        self.start(self.connector)
+        self.first.command("WAIT", {"name": "x"})
+        stopped = self.stop()
+        self.first.cut()
+        self.network.advance(0.2)
+        self.assertEqual(2, len(self.first.host.leaving))
+        self.assertFalse(self.first.link.available)
+        self.work.callback("done")
+        self.network.advance(1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.first.events()[-1], ("WAIT", "SUCCESS"))
+
+    def test_the_log_says_what_was_finished(self) -> None:
+        """And what was not."""
+        told: list[LogEvent] = []
+        observer: Any = told.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.start(self.connector)
+        self.first.command("WAIT", {"name": "x"})
+        self.first.command("WAIT", {"name": "y"})
+        stopped = self.stop()
+        self.network.advance(10)
+        self.successResultOf(stopped)
+        texts = [formatEvent(event) for event in told]
+        self.assertIn(
+            "git1 stops: 0 of 2 commands at work finished, 2 were cancelled;"
+            " 0 events were not acknowledged, 0 commands sent had no outcome yet",
+            texts,
+        )
 
     def test_whoever_waits_learns_of_it(self) -> None:
         """Events that found no aggregator and commands without an outcome fail; nothing new is taken."""

@@ -283,6 +283,42 @@ class ByeTest(ShosetTestCase):
         self.network.settle()
         self.assertTrue(self.peer.ended)
 
+    def test_say_bye_and_go_on_sending(self) -> None:
+        """The peer is to send nothing new; ours goes on, and our own end of the link is as available as before."""
+        self.link.say_bye("STOPPING", "", sends=True)
+        self.link.say_bye("STOPPING", "", sends=True)
+        frame = event(self.ours)
+        self.link.send(frame)
+        self.network.settle()
+        self.assertEqual([frame.uuid], [each.uuid for each in self.peer.routed])
+        self.assertTrue(self.link.available)
+        self.link.dismiss("DRAINING", "")
+        self.network.settle()
+        self.assertEqual(["STOPPING"], [bye["reason"] for bye in self.peer.heard(kinds.BYE)])
+        self.assertTrue(self.peer.ended)
+
+    def test_part_from_a_process_that_ends(self) -> None:
+        """It closes by itself; if it does not, it has as long as a session is kept."""
+        self.peer.say(kinds.BYE, {"reason": "STOPPING", "message": ""})
+        self.network.settle()
+        self.link.part()
+        self.link.part()
+        self.network.settle()
+        self.assertFalse(self.peer.ended)
+        for _ in range(6):
+            self.peer.say(kinds.PING)
+            self.network.advance(9.9)
+        self.assertFalse(self.peer.ended)
+        self.network.advance(1)
+        self.assertTrue(self.peer.ended)
+
+    def test_part_from_another(self) -> None:
+        """At once."""
+        self.bye()
+        self.link.part()
+        self.network.settle()
+        self.assertTrue(self.peer.ended)
+
     def test_bye_from_both_sides(self) -> None:
         """The host is asked to finish; nobody says it twice."""
         self.link.say_bye("DRAINING", "")
