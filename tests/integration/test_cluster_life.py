@@ -50,7 +50,7 @@ class LifeTest(MemberCase):
 
     def test_drain_gives_up(self) -> None:
         """What does not end within drain_timeout is given up."""
-        program = self.start("drain_timeout = 200")
+        program = self.start("drain_timeout = 1000")
         holder = self.aggregator()
         name = self.connector(holder)
         holder.send("cmd", {"command": "X", "source": "asker"}, target=name)
