@@ -122,7 +122,7 @@ class Crowd:
             self._drop(client)
 
     def take(self, size: int, every: float, copies: int) -> tuple[int, int]:
-        """Count messages of `size` bytes until stopped, and `copies` of each that was sent are here.
+        """Count messages of `size` bytes until all is sent, and `copies` of each that was sent are here.
 
         Acknowledges by the script, after so many messages as may be waited for, at rest, and if `every` is not 0
         in any case after so many seconds. Returns the least and the greatest number that a connection received.
@@ -152,7 +152,7 @@ class Crowd:
             if (now - last >= 0.2 and not clean) or (every and now - swept >= every):
                 self._sweep(size)
                 swept, clean = now, True
-            if counters.stopped and (total >= counters.sent * size * copies or now - last > 3):
+            if counters.finished and (total >= counters.sent * size * copies or now - last > 3):
                 self._sweep(size)
                 return self._counted(size)
 
@@ -180,6 +180,7 @@ class Crowd:
             if stopped and (total >= sent or time.monotonic() - last > 5):
                 for client in self._clients:
                     self._say(client, self._script.acknowledge(client.number, 0))
+                counters.finish()
                 return sent, total
 
     # How.

@@ -61,4 +61,5 @@ def _source(sock: socket.socket, outgoing: Outgoing, counters: Counters, window:
             sent += room
             counters.sent = sent
         discard(sock)
+    counters.finish()
     return sent

@@ -55,7 +55,7 @@ def measure(lane: RoundTrip, *, seconds: float, rate: float = 0.0, pinned: bool 
                 assert lane.second is not None
                 achieved, routed = beside.result()
                 lane.second.inbound.carried_on(routed)
-            counters.received = counters.sent
+            counters.finish()
             finish_responder(lane, responder)
         finally:
             for child in children:

@@ -99,7 +99,7 @@ def _source(lane: OneWay, counters: Counters, count: int | None) -> tuple[int, i
             if count is not None:
                 sums += checksum_sent(lane, bytes(data), chunk)
         discard(sock)
-    counters.stop()
+    counters.finish()
     return sent, sums
 
 
@@ -139,7 +139,7 @@ def _sink(end: End, counters: Counters, verifying: bool) -> tuple[int, int, int,
             inbound.late(out)
         if out:
             sock.sendall(out)
-        if counters.stopped and (inbound.count >= counters.sent or idle >= 60):
+        if counters.finished and (inbound.count >= counters.sent or idle >= 60):
             out = bytearray()
             inbound.late(out)
             sock.sendall(out)

@@ -131,6 +131,7 @@ def _driver(end: End, outgoing: Outgoing, counters: Counters, most: int) -> tupl
         counters.received = inbound.count
         if stopped and (inbound.count >= sent or idle >= 60):
             whole(inbound, duplex)
+            counters.finish()
             return sent, inbound.count, inbound.routed, inbound.held
 
 
@@ -139,7 +140,7 @@ def _responder(end: End, counters: Counters) -> tuple[int, int]:
     idle = 0
     while True:
         idle = 0 if take(inbound, duplex, 50) else idle + 1
-        if counters.stopped and idle >= 2 and (counters.received >= counters.sent or idle >= 60):
+        if counters.finished and idle >= 2:
             whole(inbound, duplex)
             return inbound.routed, inbound.held
 

@@ -26,7 +26,7 @@ class Counters:
     """What the processes of one run tell each other."""
 
     def __init__(self) -> None:
-        self._values: Any = RawArray("Q", 3)
+        self._values: Any = RawArray("Q", 4)
 
     @property
     def sent(self) -> int:
@@ -48,16 +48,25 @@ class Counters:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing new is to be sent; what is under way is still read."""
+        """Whether nothing new is to be sent."""
         return bool(self._values[2])
 
     def reset(self) -> None:
         """Begin anew."""
-        self._values[0] = self._values[1] = self._values[2] = 0
+        self._values[:] = [0] * len(self._values)
 
     def stop(self) -> None:
         """Send nothing new."""
         self._values[2] = 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is sent, and :attr:`sent` is all."""
+        return bool(self._values[3])
+
+    def finish(self) -> None:
+        """By whoever sends, or hears the answers: that was all."""
+        self._values[3] = 1
 
 
 def pipe() -> tuple[Connection, Connection]:

@@ -65,7 +65,7 @@ class Answering:
 
     def __exit__(self, *reason: object) -> None:
         assert self._child is not None
-        self._counters.stop()
+        self._counters.finish()
         try:
             finish_responder(self._lane, self._child)
             self._aggregator.member.go_on(self._end.inbound)
