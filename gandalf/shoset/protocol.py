@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gandalf.shoset.lifecycle import Phase, new_life
-from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, SHORTEST_INTERVAL
+from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, SHORTEST_INTERVAL, SLOWEST
 from gandalf.shoset.writing import write_at_once, writes_at_once
 from gandalf.wire import kinds
 from gandalf.wire.control import AckBody, BrothersBody, ByeBody, RefusedBody
@@ -55,6 +55,8 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._outgoing: list[bytes] = []
         self._interval = factory.limits.heartbeat
         self._last_received = self._last_sent = 0.0
+        self._frame_since = 0.0
+        self._seen = (0, 0)
         self._timer: IDelayedCall | None = None
         self._write: Callable[[bytes], object] = _nowhere
         self._paused = False
@@ -355,15 +357,39 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         silence = 0.0 if self._paused else now - self._last_received
         if silence >= DEAD_INTERVALS * self._interval:
             self.log.warn("{name} was silent for {silence:.1f} s", name=self.peer_name, silence=silence)
-            self.shoset.counters.dead += 1
-            self.life.died()
+            self._dead()
+            return
+        coming = self._frame_coming(now)
+        patience = DEAD_INTERVALS * self._interval + self._reader.held / SLOWEST - coming
+        if patience <= 0:
+            self.log.warn(
+                "{name} has not completed a frame in {coming:.1f} s, of which {held} bytes came",
+                name=self.peer_name,
+                coming=coming,
+                held=self._reader.held,
+            )
+            self._dead()
             return
         quiet = now - self._last_sent
         if quiet >= heartbeat or silence >= self._interval:
             self.say(kinds.PING, b"\x80")
             quiet = 0.0
-        due = min(heartbeat - quiet, self._interval, DEAD_INTERVALS * self._interval - silence)
+        due = min(heartbeat - quiet, self._interval, DEAD_INTERVALS * self._interval - silence, patience)
         self._reset_timer(max(due, 0.001), self._watch)
+
+    def _frame_coming(self, now: float) -> float:
+        """Seconds for which one and the same frame has been seen to come in, and we read it."""
+        held, read = self._reader.held, self.bytes_in
+        held_before, read_before = self._seen
+        self._seen = held, read
+        # All that came since the last look belongs to it, if nothing was completed meanwhile.
+        if self._paused or not held_before or held - held_before != read - read_before:
+            self._frame_since = now
+        return now - self._frame_since
+
+    def _dead(self) -> None:
+        self.shoset.counters.dead += 1
+        self.life.died()
 
     # For the operator.
 

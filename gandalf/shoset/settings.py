@@ -57,6 +57,9 @@ ACK_DELAY: Final = 0.01
 DEAD_INTERVALS: Final = 3
 """Heartbeat intervals of silence after which a connection is dead (protocol.md 5.2)."""
 
+SLOWEST: Final = 1024
+"""Bytes a second that a frame must come at once it has been coming for as long as a peer may be silent."""
+
 SHORTEST_INTERVAL: Final = 0.1
 """Seconds: a peer that announces a shorter heartbeat than this is watched as if it had announced this."""
 

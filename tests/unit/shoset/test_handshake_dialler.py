@@ -149,6 +149,19 @@ class BadAnswerTest(ShosetTestCase):
         self.assert_refused(listener.peers[0], "HANDSHAKE_TIMEOUT")
         self.assertIn("HANDSHAKE_TIMEOUT", dialler.trouble)
 
+    def test_an_answer_that_trickles(self) -> None:
+        """One byte a second does not keep us waiting for longer than silence does."""
+        listener = self.raw_listener()
+        dialler, _ = self.dial()
+        peer = listener.peers[0]
+        raw = peer.frame(kinds.LINKED, {**peer.identity, "max_frame": 1 << 20, "brothers": []}).raw
+        for second in range(11):
+            peer.write(raw[second : second + 1])
+            self.network.advance(1)
+        self.assert_refused(peer, "HANDSHAKE_TIMEOUT")
+        self.assertEqual(10.05, self.network.dialled[1][0])
+        self.assertIn("HANDSHAKE_TIMEOUT", dialler.trouble)
+
     def test_closed_without_an_answer(self) -> None:
         """As a listener does that does not like our certificate: the operator is told."""
         listener = self.raw_listener()

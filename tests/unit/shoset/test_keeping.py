@@ -70,14 +70,64 @@ class PingTest(ShosetTestCase):
         self.assertEqual([self.host.link], self.host.down)
         self.assertIn(self.host.link, self.ours.registry)
 
+    def trickle(self, peer: RawPeer, raw: bytes, size: int, every: float) -> float:
+        """``peer`` sends ``raw`` piece by piece; returns for how long it was let."""
+        began = self.clock.seconds()
+        for start in range(0, len(raw), size):
+            if peer.ended:
+                break
+            peer.write(raw[start : start + size])
+            self.network.advance(every)
+        return self.clock.seconds() - began
+
     def test_any_byte_is_a_sign_of_life(self) -> None:
-        """A long frame that trickles in keeps its connection."""
+        """A frame may come with pauses, as long as none is of three intervals."""
         peer = self.linked(self.ours)
-        raw = peer.frame(kinds.EVENT, bytes(100)).raw
-        for start in range(10):
-            peer.write(raw[start : start + 1])
-            self.network.advance(29)
+        frame = peer.frame(kinds.EVENT, bytes(100))
+        self.trickle(peer, frame.raw, 100, 29)
+        self.assertEqual([frame.uuid], self.host.uuids)
+
+    def test_a_frame_that_trickles(self) -> None:
+        """One byte a second is no way to keep a connection: at most three intervals and the one it was noticed in."""
+        peer = self.linked(self.ours)
+        lasted = self.trickle(peer, peer.frame(kinds.EVENT, bytes(500)).raw, 1, 1)
+        self.assertTrue(peer.ended)
+        self.assertTrue(30 <= lasted <= 42, lasted)
+        self.assertEqual(1, self.ours.counters.dead)
+        self.assertIn(self.host.link, self.ours.registry)
+
+    def test_a_large_frame_over_a_slow_line(self) -> None:
+        """1 KiB a second is enough, however long it takes."""
+        peer = self.linked(self.ours)
+        frame = peer.frame(kinds.EVENT, bytes(200 * 1024))
+        lasted = self.trickle(peer, frame.raw, 1024, 1)
+        self.assertGreater(lasted, 200)
+        self.assertEqual([frame.uuid], self.host.uuids)
         self.assertFalse(peer.ended)
+
+    def test_small_frames_that_trickle(self) -> None:
+        """Each is completed in time: that is an honest peer on a bad line."""
+        peer = self.linked(self.ours)
+        raw = peer.frame(kinds.PONG, b"\x80").raw
+        half = len(raw) // 2
+        peer.write(raw[:half])
+        # Whenever it is looked at, half of a frame is there.
+        self.trickle(peer, (raw[half:] + raw[:half]) * 20, len(raw), 5)
+        self.assertFalse(peer.ended)
+
+    def test_a_frame_that_we_do_not_read(self) -> None:
+        """That it does not come is our doing, and the time counts anew when it is read on."""
+        peer = self.linked(self.ours)
+        frame = peer.frame(kinds.EVENT, bytes(3000))
+        self.trickle(peer, frame.raw[:20], 1, 1)
+        self.host.link.pause()
+        self.network.advance(100)
+        self.host.link.resume()
+        self.trickle(peer, frame.raw[20:40], 1, 1)
+        self.assertFalse(peer.ended)
+        peer.write(frame.raw[40:])
+        self.network.settle()
+        self.assertEqual([frame.uuid], self.host.uuids)
 
     def test_an_answered_ping_keeps_the_connection(self) -> None:
         """Two of ours that have nothing to say stay linked for ever."""
