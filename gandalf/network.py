@@ -26,7 +26,10 @@ BACKLOG = 4096
 """Connections that wait to be accepted: reconnection storms are large, and who is not kept comes again after 1 s."""
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds that one attempt to connect may take."""
+"""Seconds that one attempt to connect to one address may take."""
+
+ATTEMPT_TIMEOUT = 15.0
+"""Seconds for all of an attempt: looking the name up, which may hang by itself, and each of its addresses."""
 
 
 Listen = Callable[[Address, IProtocolFactory, str], Awaitable[IListeningPort]]
@@ -75,14 +78,18 @@ def credentials_of(section: TLS | None) -> tls.Credentials | None:
 
 
 def dials(reactor: Any, credentials: tls.Credentials | None) -> Connect:
-    """How this process dials: TLS with ``credentials``, plain TCP without. Names are looked up at each call."""
+    """How this process dials: TLS with ``credentials``, plain TCP without.
+
+    A name is looked up at each call, and each of its addresses is tried until one takes the connection.
+    """
 
     def connect(address: str, factory: Factory) -> Deferred[IProtocol]:
         target = Address.parse(address)
-        endpoint = HostnameEndpoint(reactor, target.host.encode(), target.port, timeout=CONNECT_TIMEOUT)
-        if credentials is None:
-            return endpoint.connect(factory)
-        return wrapClientTLS(credentials.client(target.host), endpoint).connect(factory)
+        endpoint: Any = HostnameEndpoint(reactor, target.host.encode(), target.port, timeout=CONNECT_TIMEOUT)
+        if credentials is not None:
+            endpoint = wrapClientTLS(credentials.client(target.host), endpoint)
+        attempt: Deferred[IProtocol] = endpoint.connect(factory)
+        return attempt.addTimeout(ATTEMPT_TIMEOUT, reactor)
 
     return connect
 
