@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -23,6 +23,7 @@ from gandalf.store.presence import (
     member_gone_txn,
     member_seen_txn,
 )
+from gandalf.store.times import database_time_txn
 
 INTERVAL: Final = 2.0
 """Seconds between two announcements."""
@@ -42,10 +43,12 @@ class Announced:
     aggregators: tuple[AggregatorInstance, ...]
 
 
-def announce_txn(
-    connection: Connection, me: Member, linked: Iterable[tuple[str, str, str]], *, now: int
-) -> Announced:
-    """Say that ``me`` is alive, and the aggregator instances ``linked`` (tenant, logical name, address)."""
+def announce_txn(connection: Connection, me: Member, linked: Iterable[tuple[str, str, str]]) -> Announced:
+    """Say that ``me`` is alive, and the aggregator instances ``linked`` (tenant, logical name, address).
+
+    By the database's clock: that of each member may be hours wrong, and nobody must seem dead for that.
+    """
+    now = database_time_txn(connection)
     member_seen_txn(connection, me.instance, me.logical_name, me.address, now=now)
     # In order, so that two members do not wait for each other.
     for tenant, logical_name, address in sorted(linked):
@@ -56,28 +59,24 @@ def announce_txn(
 
 
 class Brothers:
-    """Announces this member and the aggregators linked to it, and passes on who else is there.
+    """Announces this member and the aggregators linked to it, and passes on who else is there."""
 
-    :param now: seconds since the epoch.
-    """
-
-    def __init__(self, control: Database, shoset: ShosetFactory, now: Callable[[], float]) -> None:
+    def __init__(self, control: Database, shoset: ShosetFactory) -> None:
         self._control = control
         self._shoset = shoset
-        self._now = now
         self._aggregators: dict[tuple[str, str], tuple[str, ...]] = {}
         self._told: dict[ShosetLink, tuple[str, ...]] = {}
 
     async def announce(self) -> None:
         """Once; raises as `Database.run`."""
-        identity, now = self._shoset.identity, int(self._now() * 1000)
-        me = Member(identity.instance.hex(), identity.logical_name, identity.bind_address, now)
+        identity = self._shoset.identity
+        me = Member(identity.instance.hex(), identity.logical_name, identity.bind_address, 0)
         linked = {
             (link.tenant, link.logical_name, link.bind_address)
             for link in self._links()
             if link.validated and link.bind_address
         }
-        alive = await self._control.run("announce a member", announce_txn, me, linked, now=now)
+        alive = await self._control.run("announce a member", announce_txn, me, linked)
         self._shoset.set_brothers(
             tuple(
                 dict.fromkeys(

@@ -151,7 +151,7 @@ class ClusterMember:
             self.validation,
             database=masked(self.control.dsn),
         )
-        self.brothers = Brothers(self.control, self.shoset, now)
+        self.brothers = Brothers(self.control, self.shoset)
         self._announcement: Deferred[None] | None = None
         """One that is not at its time, because an aggregator has come."""
         self._announcing = self._loop(self._announce)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.trial.unittest import TestCase
 
+from gandalf.cluster.brothers import LIVE, announce_txn
 from gandalf.store import presence
 from gandalf.store.migrate import migrate
 from gandalf.store.presence import AggregatorInstance, Member
+from gandalf.store.times import database_time_txn
 
 from . import postgres
 
@@ -65,3 +69,16 @@ class PresenceTests(TestCase):
         presence.forget_txn(self.connection, 200)
         self.assertEqual([each.instance for each in presence.live_members_txn(self.connection, 0)], ["bb"])
         self.assertEqual(presence.live_aggregators_txn(self.connection, 0), [])
+
+    def test_announced_by_the_databases_clock(self) -> None:
+        """Two members see each other whatever their own clocks say; one that has not been seen for long is gone."""
+        began = database_time_txn(self.connection)
+        presence.member_seen_txn(self.connection, "cc", "cluster", "h:3", now=began - LIVE - 1)
+        one, other = (Member(name, "cluster", f"h:{name}", 0) for name in ("aa", "bb"))
+        announce_txn(self.connection, one, [("t", "agg", "h:9")])
+        alive = announce_txn(self.connection, other, [])
+        self.assertEqual([member.instance for member in alive.members], ["aa", "bb"])
+        self.assertEqual([each.address for each in alive.aggregators], ["h:9"])
+        seen = [each.last_seen for each in alive.members] + [each.last_seen for each in alive.aggregators]
+        self.assertTrue(began <= min(seen) <= max(seen) <= database_time_txn(self.connection))
+        self.assertLess(abs(began / 1000 - time.time()), 60)
