@@ -3,8 +3,8 @@
     python benchmarks/relay.py [FRAMES]
 
 One connector sends events of 100 bytes in chunks of 64 KiB; one cluster member acknowledges every chunk. All of
-protocol.md 5 and 6 is in force. A second figure is for commands, each answered by a receipt. Seconds are of the processor,
-so that other work on the machine shows little.
+protocol.md 5 and 6 is in force. A second figure is for commands, each answered by a receipt. Seconds are of the
+processor, so that other work on the machine shows little.
 """
 
 from __future__ import annotations
