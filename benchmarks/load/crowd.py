@@ -79,6 +79,8 @@ class Crowd:
         self._epoll = select.epoll()
         self._by_fd: dict[int, _Client] = {}
         self.refused = 0
+        self._heard = 0
+        """How often something was read while nothing was measured."""
 
     # What can be asked for.
 
@@ -115,6 +117,15 @@ class Crowd:
                 client = self._by_fd[fd]
                 self._read(client)
                 self._say(client, self._script.idle(client.number, client.buffer))
+
+    def settle(self, quiet: float) -> None:
+        """Answer what must be answered, until nothing came for so many seconds."""
+        last = time.monotonic()
+        while time.monotonic() - last < quiet:
+            before = self._heard
+            self.idle(quiet / 4)
+            if self._heard != before:
+                last = time.monotonic()
 
     def disconnect(self) -> None:
         """Cut all connections, without a word."""
@@ -201,6 +212,8 @@ class Crowd:
     def _counted(self, size: int) -> tuple[int, int]:
         """The least and the greatest number of messages that a connection received."""
         counts = [client.bytes // size for client in self._clients]
+        if extra := sum(client.bytes % size for client in self._clients):
+            raise RuntimeError(f"{extra} bytes came besides")
         for client, count in zip(self._clients, counts, strict=True):
             self._script.add(client.number, count)
         return min(counts), max(counts)
@@ -236,6 +249,7 @@ class Crowd:
     def _read(self, client: _Client) -> None:
         assert client.sock is not None
         data = client.sock.recv(READ)
+        self._heard += 1
         if not data:
             raise ConnectionError("a connection was closed")
         client.buffer += data

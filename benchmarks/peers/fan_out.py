@@ -20,8 +20,10 @@ from benchmarks.peers.gandalf import HEARTBEAT, Aggregator, event, stamped
 from benchmarks.peers.nats import Client, Nats, reaches
 
 PAYLOAD: Final = 100
+FIRST_PING: Final = 3.0
+"""Seconds until NATS has sent its first PING to a new client; the next comes minutes later."""
 SETTLED: Final = 1.0
-"""Seconds until the acknowledgements of secrets have come, which must not be counted."""
+"""Seconds without a word, after which the acknowledgements of secrets have come, which must not be counted."""
 
 
 @attrs.define
@@ -79,7 +81,7 @@ def connected(aggregator: Aggregator, script: Connectors, count: int) -> CrowdPr
     try:
         with Answering(aggregator):
             crowd.do(Crowd.connect, True)
-        crowd.do(Crowd.idle, SETTLED)
+        crowd.do(Crowd.settle, SETTLED)
     except BaseException:
         crowd.close()
         raise
@@ -109,6 +111,8 @@ def nats(count: int, leaves: int) -> FanOut:
         publisher, probe = Client(servers.hub_port), Client(servers.near_port)
         crowd = CrowdProcess(("127.0.0.1", servers.near_port), count, Subscribers("bench.all"), Counters())
         crowd.do(Crowd.connect, True)
+        crowd.do(Crowd.idle, FIRST_PING)
+        crowd.do(Crowd.settle, SETTLED)
         reaches(publisher, probe)
     except BaseException:
         servers.close()
