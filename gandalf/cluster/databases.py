@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from gandalf.cluster.authority import Authority, aggregator_only
 from gandalf.cluster.requests import INVALID, Answer, Handlers, Request, RequestFailed
 from gandalf.cluster.validation import AGGREGATOR
+from gandalf.routing.link import Link
 from gandalf.store import secrets, tenants
 from gandalf.store.database import Database
 from gandalf.store.errors import StoreError
@@ -21,7 +22,7 @@ class Databases:
 
     :param authority: says who may make tenants.
     :param created: told of a tenant that is new.
-    :param handed_out: told a tenant and the address that its aggregator was given.
+    :param handed_out: told a link and the address that the aggregator there was given.
     :param now: seconds since the epoch.
     """
 
@@ -33,7 +34,7 @@ class Databases:
         authority: Authority,
         now: Callable[[], float],
         created: Callable[[str], None],
-        handed_out: Callable[[str, str], None],
+        handed_out: Callable[[Link, str], None],
     ) -> None:
         self._control = control
         self._authority = authority
@@ -52,7 +53,7 @@ class Databases:
         dsn = await self._control.run(
             "address of a tenant's database", tenants.tenant_dsn_txn, request.tenant, self._control.dsn
         )
-        self._handed_out(request.tenant, dsn)
+        self._handed_out(request.link, dsn)
         return Answer(json.dumps({"tenant": request.tenant, "dsn": dsn}))
 
     async def create(self, request: Request) -> Answer:

@@ -110,6 +110,8 @@ class ClusterMember:
             reactor,
             lambda tenant, hold: self.router.hold(tenant, hold),
             open_database=lambda dsn: Database(dsn, reactor=reactor, pool_size=POOL_SIZE),
+            queued_records=config.trace.queued_records,
+            queued_bytes=config.trace.queued_bytes,
         )
         self.presence = Presence(reactor.seconds)
         self.directory = Directory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -14,8 +15,14 @@ from gandalf.wire import kinds
 from gandalf.wire.body import Body, take, take_payload
 from gandalf.wire.envelope import Frame
 
+MAX_RECORDS: Final = 20_000
+"""Records that may wait for the database before those who send them are not read any more."""
+
 MAX_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of messages that may wait for the database before those who send them are not read any more."""
+"""The same in bytes, as :func:`weight_of` reckons them."""
+
+OVERHEAD: Final = 1024
+"""Bytes that a record is reckoned to take besides its texts, with what waits for it."""
 
 
 def read_record(frame: Frame, body: Body, *, now: int, member: str) -> TraceRecord:
@@ -51,20 +58,40 @@ def connector_type(body: Body) -> str:
     return take(take(body, "context", dict, {}), "connector_type", str, "")
 
 
+def weight_of(record: TraceRecord) -> int:
+    """Bytes that ``record`` is reckoned to take in memory: any of its texts may be as long as a frame.
+
+    Twice, since the message waits with it as it came.
+    """
+    texts = (record.topic, record.command, record.event, record.source, record.target, record.connector_type)
+    return OVERHEAD + 2 * (len(record.payload) + sum(map(sys.getsizeof, texts)))
+
+
 class Recorder:
     """Feeds a tenant's trace, and says when those who send have to wait.
 
-    :param hold: told True when too much waits for the database, False when half of it is written.
+    :param hold: told True when too much waits for the database, False when no more than half of it does.
+    :param max_records: records that may wait.
+    :param max_bytes: bytes that these may take (:func:`weight_of`).
     """
 
     log = Logger()
 
-    def __init__(self, writer: TraceWriter, hold: Callable[[bool], object], *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        writer: TraceWriter,
+        hold: Callable[[bool], object],
+        *,
+        max_records: int = MAX_RECORDS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._writer = writer
         self._hold = hold
+        self._max_records = max_records
         self._max_bytes = max_bytes
+        self._records = 0
         self.bytes = 0
-        """Bytes of payload that wait for the database."""
+        """Bytes that wait for the database."""
         self.holding = False
 
     @property
@@ -74,11 +101,13 @@ class Recorder:
 
     def record(self, record: TraceRecord, done: Done) -> None:
         """Record it, and call ``done``: with None when it is committed, else with what went wrong."""
-        size = len(record.payload)
+        weight = weight_of(record)
 
         def written(error: Exception | None) -> None:
-            self.bytes -= size
-            if self.holding and self.bytes <= self._max_bytes // 2 and not self._writer.full:
+            self.bytes -= weight
+            self._records -= 1
+            few = self._records <= self._max_records // 2 and self.bytes <= self._max_bytes // 2
+            if self.holding and few:
                 self.holding = False
                 self._hold(False)
             done(error)
@@ -88,7 +117,8 @@ class Recorder:
         except StoreError:
             done(DatabaseUnavailable("this member stops; the trace takes no more"))
             return
-        self.bytes += size
-        if not self.holding and (self.bytes >= self._max_bytes or self._writer.full):
+        self.bytes += weight
+        self._records += 1
+        if not self.holding and (self.bytes >= self._max_bytes or self._records >= self._max_records):
             self.holding = True
             self._hold(True)

@@ -1,10 +1,11 @@
-"""Telling aggregators that their tenant's database has another address than before (protocol.md 6.4b)."""
+"""Telling aggregators that their tenant's database has another address than they know (protocol.md 6.4b)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
@@ -21,7 +22,10 @@ INTERVAL: Final = 5.0
 
 
 class Rotation:
-    """Looks at the addresses of the databases of the tenants that are linked.
+    """Looks at the addresses of the databases of the tenants that are linked, and tells each link once of each.
+
+    An aggregator that was away when an address changed, or that got its own from another member before the database
+    moved, hears of it when it is linked; it does nothing when it is the one that it uses.
 
     :param links: the aggregator links.
     """
@@ -32,14 +36,14 @@ class Rotation:
         self._control = control
         self._links = links
         self._make_frame = make_frame
-        self._known: dict[str, str] = {}
+        self._known: WeakKeyDictionary[Link, str] = WeakKeyDictionary()
 
-    def handed_out(self, tenant: str, dsn: str) -> None:
-        """An aggregator of ``tenant`` was given this address."""
-        self._known.setdefault(tenant, dsn)
+    def handed_out(self, link: Link, dsn: str) -> None:
+        """The aggregator at ``link`` was given this address."""
+        self._known[link] = dsn
 
     async def look(self) -> None:
-        """Tell the aggregators of each tenant whose database has another address than at the last look."""
+        """Tell each aggregator the address of its tenant's database that it has not been told here."""
         by_tenant: dict[str, list[Link]] = {}
         for link in self._links():
             if link.validated:
@@ -54,16 +58,18 @@ class Rotation:
             self.log.warn("the addresses of the tenants cannot be looked at: {reason}", reason=str(error))
             return
         for tenant, dsn in addresses.items():
-            before = self._known.get(tenant)
-            self._known[tenant] = dsn
-            if before not in (None, dsn):
-                self._tell(tenant, dsn, by_tenant[tenant])
+            links = [link for link in by_tenant[tenant] if self._known.get(link) != dsn]
+            if links:
+                self._tell(tenant, dsn, links)
 
     def _tell(self, tenant: str, dsn: str, links: list[Link]) -> None:
-        self.log.info("the database of tenant {tenant} has a new address: its aggregators are told", tenant=tenant)
+        self.log.info(
+            "{count} aggregators are told where the database of {tenant} is", count=len(links), tenant=tenant
+        )
         payload = json.dumps({"tenant": tenant, "dsn": dsn})
         body: dict[str, object] = {"command": "CONFIGURATION_DATABASE_REPLY", "payload": payload}
         for link in links:
+            self._known[link] = dsn
             link.send(self._make_frame(CONFIGURATION_DATABASE, body, target=link.logical_name, tenant=tenant))
 
 

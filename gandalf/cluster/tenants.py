@@ -19,7 +19,7 @@ from twisted.internet.defer import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gandalf.cluster.recorder import Recorder
+from gandalf.cluster.recorder import MAX_BYTES, MAX_RECORDS, Recorder
 from gandalf.store.database import Database
 from gandalf.store.errors import DatabaseUnavailable
 from gandalf.store.migrate import migrate
@@ -31,9 +31,6 @@ T = TypeVar("T")
 
 POOL_SIZE: Final = 3
 """Connections to one tenant's database at most."""
-
-MAX_QUEUED: Final = 20_000
-"""Records of a tenant that may wait for its database before its aggregators are not read any more."""
 
 OpenDatabase = Callable[[str], Database]
 """Makes the database of a libpq URI."""
@@ -137,17 +134,28 @@ class Tenants:
     """Who they are, from the control database; and their databases, opened at first use.
 
     :param hold: told a tenant, and True when its trace cannot keep up, False when it can again.
+    :param queued_records: records of one tenant that may wait for its database.
+    :param queued_bytes: the same in bytes (:class:`gandalf.cluster.recorder.Recorder`).
     """
 
     log = Logger()
 
     def __init__(
-        self, control: Database, reactor: Any, hold: Callable[[str, bool], None], *, open_database: OpenDatabase
+        self,
+        control: Database,
+        reactor: Any,
+        hold: Callable[[str, bool], None],
+        *,
+        open_database: OpenDatabase,
+        queued_records: int = MAX_RECORDS,
+        queued_bytes: int = MAX_BYTES,
     ) -> None:
         self._control = control
         self._reactor = reactor
         self._hold = hold
         self._open_database = open_database
+        self._queued_records = queued_records
+        self._queued_bytes = queued_bytes
         self._names: frozenset[str] = frozenset()
         self._used: dict[str, Tenant] = {}
         self._looking = False
@@ -189,8 +197,13 @@ class Tenants:
         tenant = self._used.get(name)
         if tenant is None:
             database = TenantDatabase(name, self._control, self._open_database)
-            writer = TraceWriter(database, self._reactor, max_queued=MAX_QUEUED)
-            recorder = Recorder(writer, lambda hold: self._hold(name, hold))
+            writer = TraceWriter(database, self._reactor)
+            recorder = Recorder(
+                writer,
+                lambda hold: self._hold(name, hold),
+                max_records=self._queued_records,
+                max_bytes=self._queued_bytes,
+            )
             tenant = self._used[name] = Tenant(name, database, recorder, writer)
         return tenant
 

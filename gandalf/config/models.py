@@ -123,6 +123,13 @@ class Status(Section):
     listen: OptionalAddress = Field(default="", validate_default=True)
 
 
+class Trace(Section):
+    """[trace]: what a cluster member keeps of one tenant's trace while its database does not take it."""
+
+    queued_records: Annotated[int, between(1, 10_000_000, "records")] = 20_000
+    queued_bytes: Annotated[int, between(1024, 2**36, "bytes")] = 64 * 2**20
+
+
 class Log(Section):
     """[log]"""
 
@@ -262,6 +269,7 @@ class ClusterConfig(Section):
     cluster: Cluster
     tls: TLS | None = None
     status: Status
+    trace: Trace
     limits: ListenerLimits
     log: Log
 

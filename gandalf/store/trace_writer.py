@@ -23,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 10.0
+LONGEST_DELAY_S = 2.0
 
 
 class Runner(Protocol):
@@ -41,7 +41,7 @@ Done = Callable[[Exception | None], object]
 class TraceWriter:
     """Appends records to the trace of `database`, at most `max_batch` in a transaction, one transaction at a time.
 
-    While the database is unavailable everything is kept, and tried again after 0.1 s, doubling up to 10 s,
+    While the database is unavailable everything is kept, and tried again after 0.1 s, doubling up to 2 s,
     on `clock`. When `max_queued` records are waiting the writer is `full`, until half of them are written;
     `on_full` is told both (True, False). A full writer still takes records: stopping those who send them is
     the caller's part.

@@ -66,8 +66,8 @@ class Deployment:
         with postgres.transaction(self.control) as connection:
             return tenants.tenant_dsn_txn(connection, self.tenant, self.control)
 
-    def member(self, number: int, *, administers: bool = False) -> Program:
-        """A cluster member; the tenant may act for others if it `administers` the installation."""
+    def member(self, number: int, *, administers: bool = False, more: str = "") -> Program:
+        """A cluster member; the tenant may act for others if it `administers` the installation; `more` tables."""
         return Program(
             "gandalf-cluster",
             f"""
@@ -78,11 +78,12 @@ class Deployment:
             definitions = ["{ROOT / "conf" / "definitions"}"]
             administrators = {json.dumps(["gandalf", *([self.tenant] if administers else [])])}
             {self._tls("cluster1")}
+            {more}
             """,
         )
 
-    def aggregator(self, number: int, *, secret: str | None = None) -> Program:
-        """An instance of the aggregator."""
+    def aggregator(self, number: int, *, secret: str | None = None, more: str = "") -> Program:
+        """An instance of the aggregator, with `more` tables in its configuration."""
         return Program(
             "gandalf-aggregator",
             f"""
@@ -95,6 +96,7 @@ class Deployment:
             [api]
             listen = "127.0.0.1:{self.api_ports[number]}"
             {self._tls("aggregator1")}
+            {more}
             """,
         )
 

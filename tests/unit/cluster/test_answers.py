@@ -271,13 +271,13 @@ class DatabasesTest(AnswersCase):
         self.database = ControlDatabase()
         self.created: list[str] = []
         control: Any = self.database
-        self.handed_out: list[tuple[str, str]] = []
+        self.handed_out: list[tuple[Link, str]] = []
         databases = Databases(
             control,
             self.authority,
             lambda: 2.0,
             self.created.append,
-            lambda tenant, dsn: self.handed_out.append((tenant, dsn)),
+            lambda link, dsn: self.handed_out.append((link, dsn)),
         )
         self.serve(databases.handlers)
 
@@ -288,7 +288,7 @@ class DatabasesTest(AnswersCase):
         self.assertEqual(asked.args, (TENANT, ControlDatabase.dsn))
         asked.answer.callback("postgresql://t:p@h/t")
         self.assertEqual(json.loads(self.answer()[0]), {"tenant": TENANT, "dsn": "postgresql://t:p@h/t"})
-        self.assertEqual(self.handed_out, [(TENANT, "postgresql://t:p@h/t")])
+        self.assertEqual(self.handed_out, [(self.link, "postgresql://t:p@h/t")])
 
     def test_connectors_get_nothing(self) -> None:
         """A connector gets no database, nor may it make one."""

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.cluster.recorder import Recorder, read_record
+from gandalf.cluster.recorder import Recorder, read_record, weight_of
 from gandalf.routing.testing import TENANT, FrameMaker
 from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.store.testing import FakeDatabase
@@ -71,9 +71,15 @@ class RecorderTest(SynchronousTestCase):
 
     def recorder(self, **bounds: int) -> Recorder:
         """One with small bounds."""
-        writer = TraceWriter(self.database, Clock(), max_batch=1, max_queued=bounds.get("max_queued", 100))
-        self.writer = writer
-        return Recorder(writer, self.held.append, max_bytes=bounds.get("max_bytes", 100))
+        max_batch, max_records = bounds.get("max_batch", 1), bounds.get("max_records", 100)
+        self.writer = TraceWriter(self.database, Clock(), max_batch=max_batch)
+        max_bytes = bounds.get("max_bytes", 3 * (2 * 4000 + self.empty))
+        return Recorder(self.writer, self.held.append, max_records=max_records, max_bytes=max_bytes)
+
+    @property
+    def empty(self) -> int:
+        """What a record without payload weighs."""
+        return weight_of(TraceRecord(uuid=b"u" * 16, kind="evt"))
 
     def record(self, recorder: Recorder, size: int) -> None:
         """Record a payload of ``size`` bytes."""
@@ -86,28 +92,49 @@ class RecorderTest(SynchronousTestCase):
     def test_bytes(self) -> None:
         """At the bound feeders are held, until half of it is written."""
         recorder = self.recorder()
+        each = 2 * 4000 + self.empty
         for _ in range(3):
-            self.record(recorder, 40)
-        self.assertEqual((self.held, recorder.holding, recorder.bytes), ([True], True, 120))
+            self.assertEqual(self.held, [])
+            self.record(recorder, 4000)
+        self.assertEqual((self.held, recorder.holding, recorder.bytes), ([True], True, 3 * each))
         self.commit()
         self.assertEqual(self.held, [True])
         self.commit()
-        self.assertEqual((self.held, recorder.holding, recorder.bytes), ([True, False], False, 40))
+        self.assertEqual((self.held, recorder.holding, recorder.bytes), ([True, False], False, each))
         self.assertEqual(self.done, [None, None])
+
+    def test_texts_weigh_as_well(self) -> None:
+        """Each may be as long as a frame."""
+        for text in ("topic", "command", "event", "source", "target", "connector_type"):
+            with self.subTest(text):
+                record = TraceRecord(uuid=b"u" * 16, kind="evt", **{text: "x" * 10_000})  # type: ignore[arg-type]
+                self.assertGreater(weight_of(record), 20_000)
+                wide = TraceRecord(uuid=b"u" * 16, kind="evt", **{text: "x" * 10_000 + "\U0001f600"})  # type: ignore[arg-type]
+                self.assertGreater(weight_of(wide), 80_000)
 
     def test_count(self) -> None:
         """Likewise when too many records wait, however small."""
-        recorder = self.recorder(max_queued=4)
+        recorder = self.recorder(max_records=4)
         for _ in range(4):
             self.record(recorder, 0)
         self.assertEqual(self.held, [True])
-        for _ in range(2):
-            self.commit()
-        self.record(recorder, 0)
+        self.commit()
+        self.assertEqual(self.held, [True])
+        self.commit()
+        self.assertEqual(self.held, [True, False])
         while self.database.asked:
             self.commit()
         self.assertEqual(self.held, [True, False])
         self.assertEqual(recorder.queued, 0)
+
+    def test_one_batch(self) -> None:
+        """When all that waited is written at once, nobody is held any more."""
+        recorder = self.recorder(max_records=4, max_batch=500)
+        for _ in range(4):
+            self.record(recorder, 0)
+        self.commit()
+        self.commit()
+        self.assertEqual((self.held, recorder.queued), ([True, False], 0))
 
     def test_refused(self) -> None:
         """What the database refuses is told, and weighs no more."""

@@ -48,30 +48,41 @@ class RotationTests(SynchronousTestCase):
         """The addresses that were sent over a link."""
         return [json.loads(unpack_body(frame.body)["payload"])["dsn"] for frame, _ in link.sent]
 
-    def test_only_a_change_is_told_and_only_to_its_tenant(self) -> None:
-        """The first look finds how it is; each validated link of the tenant hears of what is new, once."""
+    def test_each_is_told_once(self) -> None:
+        """Each validated link of a tenant hears where its database is, and of what is new."""
         self.look({"acme": "a", "other": "o"})
         self.look({"acme": "a", "other": "o"})
-        self.assertEqual([self.told(link) for link in self.links], [[], [], [], []])
+        self.assertEqual([self.told(link) for link in self.links], [["a"], ["a"], ["o"], []])
         self.look({"acme": "b", "other": "o"})
         self.look({"acme": "b", "other": "o"})
-        self.assertEqual([self.told(link) for link in self.links], [["b"], ["b"], [], []])
+        self.assertEqual([self.told(link) for link in self.links], [["a", "b"], ["a", "b"], ["o"], []])
         self.assertEqual(self.database.asked[0].args, (("acme", "other"), "postgresql://control"))
-        ((frame, _),) = self.links[0].sent
+        frame, _ = self.links[0].sent[0]
         self.assertEqual((frame.kind, frame.tenant, frame.reference), ("configurationDatabase", "acme", None))
 
-    def test_a_change_since_an_address_was_handed_out(self) -> None:
-        """It is noticed at the first look."""
-        self.rotation.handed_out("acme", "a")
+    def test_who_was_given_an_address_is_not_told_it(self) -> None:
+        """But another one."""
+        self.rotation.handed_out(self.links[0], "a")
+        self.rotation.handed_out(self.links[1], "a")
+        self.look({"acme": "a", "other": "o"})
+        self.assertEqual(self.told(self.links[0]), [])
         self.look({"acme": "b", "other": "o"})
         self.assertEqual(self.told(self.links[0]), ["b"])
+
+    def test_who_links_later(self) -> None:
+        """As after a partition in which the address was changed, or to a member that is new."""
+        absent = self.links.pop(1)
+        self.look({"acme": "a", "other": "o"})
+        self.links.append(absent)
+        self.look({"acme": "a", "other": "o"})
+        self.assertEqual((self.told(self.links[0]), self.told(absent)), (["a"], ["a"]))
 
     def test_a_database_that_is_away_changes_nothing(self) -> None:
         """The next look compares with what was known before."""
         self.look({"acme": "a", "other": "o"})
         self.look(Failure(DatabaseUnavailable("away")))
         self.look({"acme": "b", "other": "o"})
-        self.assertEqual(self.told(self.links[1]), ["b"])
+        self.assertEqual(self.told(self.links[1]), ["a", "b"])
 
     def test_nobody_is_linked(self) -> None:
         """The database is not asked."""

@@ -85,7 +85,7 @@ class TraceWriterTests(SynchronousTestCase):
         self.successResultOf(second)
 
     def test_the_delay_is_bounded_and_begins_anew(self) -> None:
-        """It grows to ten seconds, and a success sets it back."""
+        """It grows to two seconds, and a success sets it back."""
         self.append(1)
         for _ in range(12):
             self.break_off(DatabaseUnavailable("gone"))
@@ -93,7 +93,7 @@ class TraceWriterTests(SynchronousTestCase):
             self.clock.advance(retry.getTime() - self.clock.seconds())
         self.break_off(DatabaseUnavailable("gone"))
         (retry,) = self.clock.getDelayedCalls()
-        self.assertEqual(retry.getTime() - self.clock.seconds(), 10.0)
+        self.assertEqual(retry.getTime() - self.clock.seconds(), 2.0)
         self.clock.advance(10)
         self.succeed()
         self.append(2)
