@@ -27,7 +27,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the schedule of faults (default: 1)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults (default: 60)")
     parser.add_argument("--pause", type=float, default=2.5, help="seconds between two faults, on the average")
-    parser.add_argument("--events", type=float, default=20.0, help="a second from each connector")
+    parser.add_argument("--events", type=float, default=30.0, help="a second from each connector")
     parser.add_argument("--commands", type=float, default=8.0, help="a second from each connector of the library")
     parser.add_argument("--report", type=Path, help="where the table goes as JSON")
     parser.add_argument("--keep", type=Path, help="where logs and histories stay; removed otherwise")

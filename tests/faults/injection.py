@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from tests.faults.network import DATABASE, INSTANCES, Network
 from tests.faults.pipe import Weather
 from tests.faults.process import Process
-from tests.faults.proxy import Pair
+from tests.faults.proxy import Pair, Proxy
 from tests.faults.schedule import Fault
 
 FLAP_INTERVAL = 0.2
@@ -49,6 +49,19 @@ class Injector:
         self._reactor = reactor
         self._say = say
         self._kinds: dict[str, Callable[[Fault], Any]] = {
+            "kill member": self._kill,
+            "kill instance": self._kill,
+            "kill connector": self._kill,
+            "stop member": self._stop,
+            "stop instance": self._stop,
+            "stop connector": self._stop,
+            "drain member": self._drain,
+            "drain instance": self._drain,
+            "drain connector": self._drain,
+            "drain over the API": self._drain_over_api,
+            "lose the database, then a member": self._lose_both,
+            "kill all members": self._kill,
+            "kill all instances": self._kill,
             "restart database, fast": lambda fault: self._restart_database(fault, signal.SIGINT),
             "restart database, immediate": lambda fault: self._restart_database(fault, signal.SIGQUIT),
             "rotate password": self._rotate,
@@ -60,12 +73,13 @@ class Injector:
             "black hole": self._weather(lambda value: Weather(hold=True)),
             "delay": self._weather(lambda value: Weather(delay=0.02 + value * 0.5)),
             "throttle": self._weather(lambda value: Weather(rate=4_000 + value * 60_000)),
-            "byte by byte": self._weather(lambda value: Weather(rate=200 + value * 2_000, piece=1)),
+            "byte by byte": self._weather(lambda value: Weather(rate=10 ** (3.3 * value), piece=1)),
             "reorder chunks": self._weather(lambda value: Weather(shuffle=0.005 + value * 0.1)),
             "flap": self._flap,
             "cut process": self._cut_process,
             "flap process": self._flap,
             "refuse": lambda fault: self._away(fault.subject, fault.duration),
+            "disconnect over the API": self._disconnect,
         }
 
     async def inject(self, fault: Fault) -> None:
@@ -73,35 +87,52 @@ class Injector:
         done = Done(fault, time.monotonic())
         self.done.append(done)
         self._say(f"{fault.kind}: {fault.subject} for {fault.duration:.1f} s")
-        how = fault.kind.partition(" ")[0]
         try:
-            if how in ("kill", "stop", "drain") and fault.subject in self._network.processes:
-                process = self._network.processes[fault.subject]
-                await {"kill": self._kill, "stop": self._stop, "drain": self._drain}[how](process, fault)
-            else:
-                await self._kinds[fault.kind](fault)
+            await self._kinds[fault.kind](fault)
         except Exception as error:
             self.troubles.append(f"{fault.kind} of {fault.subject}: {type(error).__name__}: {error}")
         done.until = time.monotonic()
 
     # Processes.
 
-    async def _kill(self, process: Process, fault: Fault) -> None:
-        process.kill()
-        await self._wait(fault.duration)
-        process.start()
+    def _processes(self, subject: str) -> list[Process]:
+        """A process, or all of a role."""
+        role = self._network.stage.processes(subject)
+        return [self._network.processes[name] for name in role or (subject,)]
 
-    async def _stop(self, process: Process, fault: Fault) -> None:
+    async def _kill(self, fault: Fault) -> None:
+        processes = self._processes(fault.subject)
+        for process in processes:
+            process.kill()
+        await self._wait(fault.duration)
+        for process in processes:
+            process.start()
+
+    async def _stop(self, fault: Fault) -> None:
+        (process,) = self._processes(fault.subject)
         process.send(signal.SIGSTOP)
         await self._wait(fault.duration)
         process.send(signal.SIGCONT)
 
-    async def _drain(self, process: Process, fault: Fault) -> None:
+    async def _drain(self, fault: Fault) -> None:
+        (process,) = self._processes(fault.subject)
         process.ask("SIGTERM", signal.SIGTERM)
+        await self._ended(process)
+
+    async def _drain_over_api(self, fault: Fault) -> None:
+        """As an operator would; by SIGTERM where nobody can log in, because the database is away."""
+        (process,) = self._processes(fault.subject)
+        process.asked("API")
+        if not await deferToThread(self._network.drain, fault.subject):
+            process.send(signal.SIGTERM)
+        await self._ended(process)
+
+    async def _ended(self, process: Process) -> None:
+        """Start it again when it has finished."""
         deadline = time.monotonic() + DRAINED_WITHIN
         while process.running:
             if time.monotonic() > deadline:
-                self.troubles.append(f"{process.name} did not end within {DRAINED_WITHIN:.0f} s of SIGTERM")
+                self.troubles.append(f"{process.name} did not end within {DRAINED_WITHIN:.0f} s, told to drain")
                 process.kill()
             await self._wait(0.05)
         process.start()
@@ -113,6 +144,17 @@ class Injector:
         await deferToThread(database.stop, how)
         await self._wait(fault.duration)
         await deferToThread(database.start)
+
+    async def _lose_both(self, fault: Fault) -> None:
+        """What a member has not recorded yet dies with it."""
+        (process,) = self._processes(fault.subject)
+        proxy = self._network.proxies[DATABASE]
+        self._cut_off(proxy)
+        await self._wait(fault.duration / 2)
+        process.kill()
+        await self._wait(fault.duration / 2)
+        proxy.refuse(False)
+        process.start()
 
     async def _rotate(self, fault: Fault) -> None:
         tenants = list(INSTANCES)
@@ -157,14 +199,22 @@ class Injector:
         for pair in self._pairs(fault.subject):
             pair.cut()
 
+    async def _disconnect(self, fault: Fault) -> None:
+        """An operator ends one of an instance's connections, if the instance can be asked."""
+        await deferToThread(self._network.disconnect, fault.subject, fault.value)
+
     async def _away(self, listener: str, seconds: float) -> None:
         """Its links are cut, and it cannot be dialled."""
         proxy = self._network.proxies[listener]
+        self._cut_off(proxy)
+        await self._wait(seconds)
+        proxy.refuse(False)
+
+    @staticmethod
+    def _cut_off(proxy: Proxy) -> None:
         proxy.refuse(True)
         for pair in list(proxy.pairs):
             pair.reset()
-        await self._wait(seconds)
-        proxy.refuse(False)
 
     def _pairs(self, subject: str) -> list[Pair]:
         """The connections of a link "dialler>listener", or all of a process."""

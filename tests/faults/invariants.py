@@ -42,6 +42,7 @@ NO_END = "command without an end"
 TWO_ENDS = "command with two ends"
 NO_ACT = "success without an act"
 NOT_HEALED = "failed when nothing was broken"
+NOT_OWED = "not owed"
 
 KINDS: Final = (
     LOST,
@@ -65,7 +66,7 @@ Trace = Mapping[str, Mapping[tuple[int, int], bytes | bytearray]]
 
 @attrs.define
 class Findings:
-    """Violations by kind, some of them in words, and what else was counted."""
+    """Violations by kind, some of them and of what was not owed in words, and what else was counted."""
 
     violations: Counter[str] = attrs.field(factory=Counter)
     told: dict[str, list[str]] = attrs.field(factory=dict)
@@ -76,8 +77,12 @@ class Findings:
     """Frames that came again over a link: each acted once."""
 
     def violated(self, kind: str, text: str) -> None:
-        """Count it, and tell the first ones."""
+        """Count it."""
         self.violations[kind] += 1
+        self.tell(kind, text)
+
+    def tell(self, kind: str, text: str) -> None:
+        """The first ones."""
         told = self.told.setdefault(kind, [])
         if len(told) < MAX_TOLD:
             told.append(text)
@@ -194,11 +199,13 @@ def _miss(history: History, given: Circumstances, findings: Findings, place: tup
     if given.span_of(receiver).ended < acked:
         # Not there throughout: not even to be counted.
         return
+    text = f"{stream}.{number} of {_name(given, sender)}, sent at {since:.3f} and acknowledged at {acked:.3f}"
+    text += f", did not come to {_name(given, receiver)}"
     if owed(history, given, receiver, stream, since, acked):
-        text = f"{stream}.{number} of {_name(given, sender)}, sent at {since:.3f} and acknowledged at {acked:.3f}"
-        findings.violated(LOST, f"{text}, did not come to {_name(given, receiver)}")
+        findings.violated(LOST, text)
     elif any(session.began < since for session in history.sessions[receiver]):
         findings.not_owed += 1
+        findings.tell(NOT_OWED, text)
 
 
 def owed(history: History, given: Circumstances, receiver: int, stream: int, since: float, acked: float) -> bool:

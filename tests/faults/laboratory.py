@@ -18,7 +18,7 @@ from tests.faults.cast import read_key
 from tests.faults.history import History, Span, traced
 from tests.faults.injection import Injector
 from tests.faults.invariants import Circumstances, check
-from tests.faults.network import INSTANCES, MEMBERS, NORTH, Network, stage
+from tests.faults.network import INSTANCES, MEMBERS, NORTH, Network
 from tests.faults.records import Kind, last, read
 from tests.faults.recovery import recoveries
 from tests.faults.schedule import plan
@@ -110,7 +110,7 @@ class Laboratory:
     async def _break(self) -> None:
         """Every fault at its time; done when the last is over."""
         settings = self._settings
-        faults = plan(settings.seed, settings.seconds, settings.pause, stage())
+        faults = plan(settings.seed, settings.seconds, settings.pause, self._network.stage)
         injecting = []
         for fault in faults:
             injecting.append(deferLater(self._reactor, fault.at, ensureDeferred, self._injector.inject(fault)))

@@ -38,9 +38,12 @@ LIMITS: Final = """
 [limits]
 heartbeat = 1000
 handshake_timeout = 2000
-duplicate_window = 30000
+duplicate_window = 10000
+high_water = 65536
 """
-"""Shorter than by default, so that what takes minutes elsewhere shows within seconds."""
+"""Less than by default, so that what takes minutes elsewhere shows within seconds."""
+
+LISTENER_LIMITS: Final = LIMITS + "session_keep = 25000\n"
 
 
 def players() -> tuple[Player, ...]:
@@ -84,6 +87,7 @@ class Network:
         self._names: dict[tuple[str, str], str] = {}
         self._events, self._commands = events, commands
         self._players = players()
+        self.stage = stage()
 
     # Making it. `prepare` blocks, `listen` is for the reactor's thread, `configure` blocks again.
 
@@ -119,17 +123,17 @@ class Network:
         )
         self.cast.save(self.directory / "cast.json")
         for member in MEMBERS:
-            self._add(member, "gandalf-cluster", self._member(member, admin))
+            self._add(member, "gandalf-cluster", self._member(member, admin) + LISTENER_LIMITS)
         for tenant, instances in INSTANCES.items():
             logins = tenants.create_tenant(control, tenant, now=0)
             for instance in instances:
-                self._add(instance, "gandalf-aggregator", self._instance(instance, tenant, control))
+                self._add(instance, "gandalf-aggregator", self._instance(instance, tenant, control) + LISTENER_LIMITS)
                 self._names[tenant, self._address(instance)] = instance
                 self._clients[instance] = RestClient(
                     f"127.0.0.1:{self._status[instance]}", logins.login[0], logins.password[0]
                 )
         for tenant, process, _ in WORKERS:
-            self._add(process, "gandalf-connector", self._workers(process, tenant, control))
+            self._add(process, "gandalf-connector", self._workers(process, tenant, control) + LIMITS)
         for _, process, _ in PEERS:
             for player in self._of(process):
                 secret = self._secret(control, "connector", player.name, player.tenant)
@@ -151,7 +155,7 @@ class Network:
 
     def _add(self, name: str, plugin: str, configuration: str) -> None:
         config = self.directory / f"{name}.toml"
-        config.write_text(configuration + LIMITS)
+        config.write_text(configuration)
         twistd = str(Path(sys.executable).parent / "twistd")
         command = [twistd, "--nodaemon", "--pidfile=", plugin, "--config", str(config)]
         self.processes[name] = Process(name, command, self.directory / f"{name}.log")
@@ -248,6 +252,26 @@ class Network:
             return self._clients[instance].get(path)
         except RestError:
             return None
+
+    def _tell(self, instance: str, method: str, path: str, body: dict[str, Any]) -> bool:
+        client = self._clients[instance]
+        try:
+            client._ask(method, path, body, client._logged_in())
+        except RestError:
+            return False
+        return True
+
+    def drain(self, instance: str) -> bool:
+        """Whether an instance could be told over its API to end."""
+        status = self.status(instance)
+        return status is not None and self._tell(instance, "POST", "/api/v1/drain", {"instance": status["instance"]})
+
+    def disconnect(self, instance: str, value: float) -> None:
+        """End one of the connections of an instance."""
+        links = self._ask(instance, "/api/v1/connections")
+        if links:
+            session = links[int(value * len(links))]["session"]
+            self._tell(instance, "DELETE", f"/api/v1/connections/{session}", {})
 
     def _trouble(self, name: str) -> str:
         if not self.processes[name].running:

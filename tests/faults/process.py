@@ -94,9 +94,13 @@ class Process:
 
     def ask(self, why: str, number: signal.Signals) -> None:
         """Have it end."""
+        self.asked(why)
+        self.send(number)
+
+    def asked(self, why: str) -> None:
+        """It is about to be told to end."""
         if self.running and not self.life.asked:
             self.life.asked, self.life.ended = why, time.monotonic()
-            self.send(number)
 
     def sample(self) -> None:
         """Note its memory."""

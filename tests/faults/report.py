@@ -97,7 +97,7 @@ def summary(
         "commands by end": dict(ends.most_common()),
         "commands carried out": sum(acts.total() for acts in history.acts.values()),
         "violations": {kind: findings.violations[kind] for kind in KINDS},
-        "violations told": findings.told,
+        "told": findings.told,
         "recovery": {
             "losses": len(recovered),
             "first p50 ms": round(percentile(first, 50) * 1000),
@@ -109,6 +109,15 @@ def summary(
         "processes started": sum(len(process.lives) for process in processes),
         "ended unasked": unasked(processes),
         "memory": memory(processes),
+        "lives": [
+            [process.name, life.number, life.asked, round(life.began, 3), round(min(life.ended, 1e9), 3)]
+            for process in processes
+            for life in process.lives
+        ],
+        "schedule": [
+            [round(one.began, 3), round(one.until, 3), one.fault.kind, one.fault.subject, one.fault.value]
+            for one in done
+        ],
     }
 
 
@@ -146,8 +155,8 @@ def table(shown: dict[str, Any]) -> str:
     row("alarms in logs", len(shown["alarms"]))
     for memory_row in shown["memory"]:
         row(f"memory {memory_row['process']} life {memory_row['life']}", _memory(memory_row))
-    for kind, told in shown["violations told"].items():
-        lines += [f"! {kind}: {text}" for text in told]
+    for kind in KINDS:
+        lines += [f"! {kind}: {text}" for text in shown["told"].get(kind, ())]
     lines += [f"! {text}" for text in shown["ended unasked"] + shown["troubles"] + shown["alarms"]]
     if shown["not healed"]:
         lines.append(f"! not healed: {shown['not healed']}")

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-PROCESS, LINK, PROXY, DATABASE = "process", "link", "proxy", "database"
+PROCESS, ROLE, LINK, LISTENER, DATABASE = "process", "role", "link", "listener", "database"
 
 GRACE: Final = 4.0
 """Seconds after a process's fault in which none of its role gets another: it starts, or catches up."""
@@ -19,8 +19,8 @@ GRACE: Final = 4.0
 class Fault:
     """One fault: from second `at` of the run for `duration` seconds.
 
-    `subject`: a process, a link "dialler>listener", the listener whose proxy it is, or "database". `value`: a random
-    number from 0 to 1, for what else there is to choose.
+    `subject`: a process, a role whose processes are all meant, a link "dialler>listener", a process that listens, or
+    "database". `value`: a random number from 0 to 1, for what else there is to choose.
     """
 
     at: float
@@ -41,8 +41,8 @@ class _Kind:
     scope: str
     shortest: float
     longest: float
-    roles: tuple[str, ...] = ("member", "instance", "connector")
-    """Of the process, or of the listener."""
+    roles: tuple[str, ...] = ("member", "instance")
+    """Of the process."""
 
 
 KINDS: Final = (
@@ -55,6 +55,10 @@ KINDS: Final = (
     _Kind("drain member", PROCESS, 2.0, 4.0, ("member",)),
     _Kind("drain instance", PROCESS, 2.0, 4.0, ("instance",)),
     _Kind("drain connector", PROCESS, 2.0, 4.0, ("connector",)),
+    _Kind("drain over the API", PROCESS, 2.0, 4.0, ("instance",)),
+    _Kind("lose the database, then a member", PROCESS, 0.5, 1.5, ("member",)),
+    _Kind("kill all members", ROLE, 0.0, 1.0, ("member",)),
+    _Kind("kill all instances", ROLE, 0.0, 1.0, ("instance",)),
     _Kind("restart database, fast", DATABASE, 0.2, 2.0),
     _Kind("restart database, immediate", DATABASE, 0.2, 2.0),
     _Kind("rotate password", DATABASE, 0.5, 0.5),
@@ -69,9 +73,10 @@ KINDS: Final = (
     _Kind("byte by byte", LINK, 0.5, 3.0),
     _Kind("reorder chunks", LINK, 1.0, 6.0),
     _Kind("flap", LINK, 1.0, 4.0),
-    _Kind("cut process", PROXY, 0.1, 0.1),
-    _Kind("flap process", PROXY, 1.0, 3.0),
-    _Kind("refuse", PROXY, 0.5, 3.0),
+    _Kind("cut process", LISTENER, 0.1, 0.1),
+    _Kind("flap process", LISTENER, 1.0, 3.0),
+    _Kind("refuse", LISTENER, 0.5, 3.0),
+    _Kind("disconnect over the API", LISTENER, 0.1, 0.1, ("instance",)),
 )
 """All faults there are."""
 
@@ -88,15 +93,15 @@ class Stage:
     links: tuple[str, ...]
 
     def processes(self, role: str) -> tuple[str, ...]:
-        """Those of a role."""
-        return {"member": self.members, "instance": self.instances, "connector": self.connectors}[role]
+        """Those of a role; none of what is no role."""
+        return {"member": self.members, "instance": self.instances, "connector": self.connectors}.get(role, ())
 
 
 def plan(seed: int, seconds: float, pause: float, stage: Stage) -> list[Fault]:
     """The faults of a run of so many seconds, one every `pause` seconds on the average; all are over at its end.
 
     Kinds come in turns, in a random order each time. Of processes of one role only one is broken at a time, so that
-    there is a brother; of links as many as it happens.
+    there is a brother, unless all of a role are killed at once; of links as many as it happens.
     """
     dice = random.Random(seed)
     kinds = _turns(dice)
@@ -112,7 +117,7 @@ def plan(seed: int, seconds: float, pause: float, stage: Stage) -> list[Fault]:
         value = dice.random()
         if at + duration <= seconds:
             faults.append(Fault(round(at, 3), kind.name, subject, round(duration, 3), round(value, 4)))
-            free[lock] = at + duration + (GRACE if kind.scope == PROCESS else 0.0)
+            free[lock] = at + duration + (GRACE if kind.scope in (PROCESS, ROLE) else 0.0)
         now += dice.uniform(0.5, 1.5) * pause
     return sorted(faults, key=lambda fault: fault.at)
 
@@ -122,15 +127,15 @@ def _turns(dice: random.Random) -> Iterator[_Kind]:
 
 
 def _subject(kind: _Kind, stage: Stage, choose: Callable[[tuple[str, ...]], str]) -> str:
-    if kind.scope == PROCESS:
-        return choose(stage.processes(kind.roles[0]))
+    if kind.scope == ROLE:
+        return kind.roles[0]
     if kind.scope == LINK:
         return choose(stage.links)
-    if kind.scope == PROXY:
-        return choose(stage.members + stage.instances)
-    return "database"
+    if kind.scope == DATABASE:
+        return "database"
+    return choose(tuple(name for role in kind.roles for name in stage.processes(role)))
 
 
 def _lock(kind: _Kind, subject: str, stage: Stage) -> str:
     """What has one fault at a time: the processes of a role, a link, a listener, the database."""
-    return kind.roles[0] if kind.scope == PROCESS else subject
+    return kind.roles[0] if kind.scope in (PROCESS, ROLE) else subject
