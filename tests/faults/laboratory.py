@@ -25,7 +25,12 @@ from tests.faults.schedule import plan
 
 SAMPLE_INTERVAL = 5.0
 STARTS_WITHIN = 60.0
-"""Seconds."""
+
+TOLD_AFTER = 5.0
+"""Seconds after which is told what is waited for."""
+
+BROTHER_THERE = 3.0
+"""Seconds before and after a loss in which a brother must have been there, and nothing else broken down."""
 
 
 @attrs.frozen
@@ -45,7 +50,7 @@ class Settings:
     pause: float
     events: float
     commands: float
-    heals_within: float = 30.0
+    heals_within: float = 60.0
     calm: float = 2.0
 
 
@@ -146,7 +151,11 @@ class Laboratory:
     async def _until(self, trouble: Callable[[], str], within: float, what: str) -> None:
         """Wait until there is no trouble; what is left of it after so many seconds is remembered."""
         deadline = time.monotonic() + within
+        before = ""
         while left := await deferToThread(trouble):
+            if left != before and time.monotonic() > deadline - within + TOLD_AFTER:
+                self._say(f"still {left}")
+                before = left
             if time.monotonic() > deadline:
                 self._not_healed = self._not_healed or f"{what} within {within:.0f} s: {left}"
                 self._say(self._not_healed)
@@ -220,17 +229,24 @@ class Laboratory:
 
     def _losses(self, spans: list[Span]) -> list[tuple[str, float, str]]:
         """Members and instances that were killed while nothing else was wrong: their brothers were there."""
-        brothers = {*MEMBERS, *INSTANCES[NORTH]}
         found = []
-        for span in spans:
-            if span.process in brothers and span.killed and not self._trouble_at(span.ended):
-                found.append((span.process, span.ended, NORTH))
+        for brothers in (MEMBERS, INSTANCES[NORTH]):
+            for span in spans:
+                if span.process not in brothers or not span.killed or self._trouble_at(span.ended):
+                    continue
+                since, until = span.ended - BROTHER_THERE, span.ended + BROTHER_THERE
+                if any(
+                    other.process in brothers and other.began < since and until < other.ended
+                    for other in spans
+                    if other is not span
+                ):
+                    found.append((span.process, span.ended, NORTH))
         return found
 
     def _trouble_at(self, time: float) -> bool:
         """Whether another fault of a process or of the database was going on, or just over."""
         for done in self._injector.done:
-            if done.began + 0.001 < time < done.until + 3.0 and done.fault.subject in _TAKEN_DOWN:
+            if done.began + 0.001 < time < done.until + BROTHER_THERE and done.fault.subject in _TAKEN_DOWN:
                 return True
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,10 @@ from tests.faults.records import CODES
 from tests.faults.recovery import Recovery, percentile
 
 FIRST_MINUTE: Final = 60.0
+
+STARTING: Final = 10.0
+"""Seconds that a program may take until it handles SIGTERM, on a machine that has much to do."""
+
 _ALARM: Final = re.compile(r"Traceback \(most recent call last\)|[Uu]nhandled [Ee]rror|\bCRITICAL\b|#critical")
 MEBIBYTE: Final = 1024 * 1024
 
@@ -58,6 +63,9 @@ def unasked(processes: Iterable[Process]) -> list[str]:
     for process in processes:
         for life in process.lives:
             if life.status is None or life.asked == "SIGKILL":
+                continue
+            if life.status == -signal.SIGTERM and life.asked and life.ended - life.began < STARTING:
+                # It had not come to handling signals yet.
                 continue
             if not life.asked or life.status:
                 found.append(
