@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gandalf.shoset.kernel import unanswered
 from gandalf.shoset.lifecycle import Phase, new_life
 from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, SHORTEST_INTERVAL, SLOWEST
 from gandalf.shoset.writing import write_at_once, writes_at_once
@@ -354,7 +355,8 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         """Ping when nothing was sent for an interval or nothing came; dead after three of silence."""
         now = self.shoset.clock.seconds()
         heartbeat = self.shoset.limits.heartbeat
-        silence = 0.0 if self._paused else now - self._last_received
+        # What a paused peer says is not read; but its kernel acknowledges our pings, if it is there.
+        silence = unanswered(self.transport) if self._paused else now - self._last_received
         if silence >= DEAD_INTERVALS * self._interval:
             self.log.warn("{name} was silent for {silence:.1f} s", name=self.peer_name, silence=silence)
             self._dead()
