@@ -47,6 +47,18 @@ class RegistryTest(SynchronousTestCase):
                 typed = {each for each in model if each.type == type}
                 self.assertEqual((set(found), len(found)), (typed, len(typed)))
 
+    def test_the_others_stay(self) -> None:
+        """Whichever is removed."""
+        for removed in range(3):
+            registry = Registry()
+            links: list[Any] = [Link() for _ in range(3)]
+            for link in links:
+                registry.add(link)
+            registry.remove(links.pop(removed))
+            self.assertEqual(set(registry.of_type("c")), set(links))
+            registry.remove(links.pop())
+            self.assertEqual(registry.named("c", "git"), links)
+
     def test_forgetting_many(self) -> None:
         """Twenty thousand of one name in one turn, the latest first: milliseconds, not seconds."""
         registry = Registry()
