@@ -18,15 +18,15 @@ from benchmarks.settings import Settings
 from benchmarks.workloads import commands, events, fanout, growth, idle, latency, path, reads, start
 
 WORKLOADS: dict[str, tuple[Callable[[Settings, Report], None], float]] = {
-    events.NAME: (events.run, 240),
-    commands.NAME: (commands.run, 240),
-    latency.NAME: (latency.run, 100),
-    path.NAME: (path.run, 120),
-    fanout.NAME: (fanout.run, 180),
-    idle.NAME: (idle.run, 180),
-    start.NAME: (start.run, 20),
+    events.NAME: (events.run, 270),
+    commands.NAME: (commands.run, 160),
+    latency.NAME: (latency.run, 110),
+    path.NAME: (path.run, 100),
+    fanout.NAME: (fanout.run, 240),
+    idle.NAME: (idle.run, 195),
+    start.NAME: (start.run, 15),
     reads.NAME: (reads.run, 40),
-    growth.NAME: (growth.run, 240),
+    growth.NAME: (growth.run, 200),
 }
 """What each does, and how many seconds it takes with five rounds."""
 
