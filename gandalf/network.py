@@ -53,6 +53,7 @@ def limits_of(limits: Limits) -> settings.Limits:
         heartbeat=limits.heartbeat / 1000,
         session_keep=listening.session_keep / 1000,
         kept_bytes=listening.kept_bytes,
+        pending_bytes=listening.pending_bytes,
         high_water=limits.high_water,
         unacknowledged_bytes=limits.unacknowledged_bytes,
         unacknowledged_frames=limits.unacknowledged_frames,

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from gandalf.aggregator.lives import Answer, CommandLife, CommandState, Refusal
 from gandalf.aggregator.local import DRAINING, LocalOrigin
 from gandalf.routing.aggregator import AggregatorRouter
-from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, MakeFrame, error_message
+from gandalf.routing.errors import ERROR_TOPIC, LONGEST_MESSAGE, LONGEST_NAME, MakeFrame, error_message
 from gandalf.routing.failures import OVERLOADED, RoutingFailure
 from gandalf.store.errors import NotFound
 from gandalf.wire.body import take, take_payload, unpack_body
@@ -204,12 +204,16 @@ class Commands:
             return
         if isinstance(payload, str):
             payload = payload.encode("utf-8", "replace")
+        # Either may be as long as a frame; what is longer than a name is none of ours.
+        event, source = event[:LONGEST_NAME], source[:LONGEST_NAME]
         life = in_flight.life
         if topic != ERROR_TOPIC or event in _RECEIPTS:
             self._now_is(in_flight, life.answered(Answer(frame.uuid, event, self._ms(), source, payload)))
         elif life.state is CommandState.SENT:
             # After a receipt it says only that another who was tried could not.
-            self._now_is(in_flight, life.refused(Refusal(event, error_message(payload), self._ms(), source)))
+            self._now_is(
+                in_flight, life.refused(Refusal(event, error_message(payload)[:LONGEST_MESSAGE], self._ms(), source))
+            )
 
     def _too_late(self, uuid: bytes) -> None:
         in_flight = self._in_flight[uuid]

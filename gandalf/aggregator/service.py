@@ -139,6 +139,7 @@ class AggregatorService:
             duplicate_window=limits.duplicate_window,
             database=self._database_named,
             logical_name=own.logical_name,
+            pending_bytes=limits.pending_bytes,
         )
         rates = rates_of(config.limits)
         self.admission = Admission(rates, own.tenant, self.router.errors, clock) if rates.limited else None

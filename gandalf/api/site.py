@@ -9,6 +9,7 @@ from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
@@ -18,6 +19,9 @@ from zope.interface import implementer
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request's body, unless a site is told otherwise."""
+
+MAX_CONNECTIONS = 1000
+"""Connections of a site; whoever comes when so many are open is cut off."""
 
 IDLE = 60.0
 """Seconds without a byte after which a connection on which no request is worked at is closed."""
@@ -63,6 +67,18 @@ class Channel(http.HTTPChannel):
     _discarding = False
     _unsent = False
     _patience = UNSENT_PERIODS
+
+    def connectionMade(self) -> None:
+        """There is a client, or one too many."""
+        self.site.connections += 1
+        super().connectionMade()
+        if self.site.connections > MAX_CONNECTIONS:
+            self.forceAbortClient()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The client is gone."""
+        self.site.connections -= 1
+        super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
         """Parse on, unless the request takes too long or was refused."""
@@ -230,6 +246,8 @@ class SilentSite(server.Site):
         refusal: Refusal = flat_refusal,
     ) -> None:
         super().__init__(resource, reactor=reactor, timeout=IDLE, parsePOSTFormSubmission=False)
+        self.connections = 0
+        """How many are open."""
         self.max_body = max_body
         self.refusal = refusal
 

@@ -143,6 +143,7 @@ class ClusterMember:
             record=lambda tenant, record, done: self.tenants.get(tenant).recorder.record(record, done),
             request=self.requests.received,
             member=str(own.advertise),
+            pending_bytes=limits.pending_bytes,
         )
         self.shown = MemberStatus(
             self.shoset,

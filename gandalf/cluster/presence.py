@@ -17,6 +17,9 @@ from gandalf.routing.link import Link
 HEARTBEAT_INTERVAL: Final = 60.0
 """Seconds between the heartbeats of a connector."""
 
+MOST: Final = 100_000
+"""Connectors that are remembered behind one link; its aggregator does not have more."""
+
 EXPIRY: Final = 3 * HEARTBEAT_INTERVAL
 """Seconds after its last heartbeat at which a connector is absent."""
 
@@ -41,8 +44,11 @@ class Presence:
 
     def seen(self, link: Link, logical_name: str, pivot: str = "") -> None:
         """The connector is behind ``link``, now; it says that it speaks ``pivot``, "" when it does not say."""
+        behind = self._behind[link]
+        if len(behind) >= MOST and logical_name not in behind:
+            return
         self._seen[link.tenant, logical_name][link] = self._seconds()
-        self._behind[link].add(logical_name)
+        behind.add(logical_name)
         if pivot and pivot != self._pivots.get((link.tenant, logical_name)):
             self._unclaim(link.tenant, logical_name)
             self._pivots[link.tenant, logical_name] = pivot

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.routing.errors import MakeFrame
+from gandalf.routing.failures import OVERLOADED, RoutingFailure
 from gandalf.routing.link import Link
 from gandalf.store.definitions import InvalidDefinition, explain
 from gandalf.store.errors import Conflict, DatabaseUnavailable, InvalidName, NotFound, StoreError
@@ -35,6 +36,13 @@ NOT_AUTHORISED: Final = "NOT_AUTHORISED"
 UNAVAILABLE: Final = "UNAVAILABLE"
 INTERNAL: Final = "INTERNAL"
 """Codes of ``context.error`` in an answer."""
+
+
+MAX_UNDER_WAY: Final = 1000
+"""Requests that are worked at or wait for the database; the next are answered with ``OVERLOADED``."""
+
+MAX_BYTES: Final = 64 << 20
+"""The same in bytes of their frames."""
 
 
 class RequestFailed(Exception):
@@ -136,6 +144,8 @@ class Requests:
         self._make_frame = make_frame
         self._reply = reply
         self._under_way: set[Deferred[None]] = set()
+        self.bytes = 0
+        """Bytes of the frames of those under way."""
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -144,7 +154,10 @@ class Requests:
         """Answer ``frame``.
 
         :raises Malformed: it cannot even be told which command it is.
+        :raises RoutingFailure: ``OVERLOADED``.
         """
+        if len(self._under_way) >= MAX_UNDER_WAY or self.bytes >= MAX_BYTES:
+            raise RoutingFailure(OVERLOADED, f"{len(self._under_way)} requests are under way: no more are taken")
         body = unpack_body(frame.body)
         payload = take_payload(body)
         request = Request(
@@ -158,9 +171,11 @@ class Requests:
             minor=take(body, "minor", int, 0),
             link=link,
         )
+        size = len(frame.raw)
+        self.bytes += size
         task = ensureDeferred(self._work(request, frame.uuid))
         self._under_way.add(task)
-        task.addBoth(self._ended, task)
+        task.addBoth(self._ended, task, size)
 
     def stop(self) -> None:
         """Answer nothing more."""
@@ -208,8 +223,9 @@ class Requests:
             self.log.failure("{command} failed", command=request.command)
             raise RequestFailed(INTERNAL, "a defect of the cluster member; its log says more") from None
 
-    def _ended(self, result: object, task: Deferred[None]) -> None:
+    def _ended(self, result: object, task: Deferred[None], size: int) -> None:
         self._under_way.discard(task)
+        self.bytes -= size
         if isinstance(result, Failure) and result.check(CancelledError) is None:
             self.log.failure("an answer could not be sent", result)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,7 +20,7 @@ from gandalf.cluster.routes import Route
 from gandalf.routing import failures
 from gandalf.routing.charge import Charge
 from gandalf.routing.duplicates import DuplicateWindow
-from gandalf.routing.errors import ERROR_TOPIC, ErrorEvents, MakeFrame
+from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, ErrorEvents, MakeFrame
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.fallthrough import FallThrough, Pending, Rotation
 from gandalf.routing.link import Link
@@ -56,6 +57,7 @@ class ClusterRouter:
     :param record: told each event and command, and the error events made here.
     :param request: told each request that the member answers by itself.
     :param member: what the trace calls this member.
+    :param pending_bytes: of commands that are on their way, and of those for which is looked up who can take them.
     :param max_timeout: seconds, upper bound of a command's budget (protocol.md 6.2).
     """
 
@@ -74,10 +76,11 @@ class ClusterRouter:
         record: Record,
         request: Callable[[Frame, Link], None],
         member: str,
+        pending_bytes: int = sys.maxsize,
     ) -> None:
         self.errors = ErrorEvents(make_frame, now)
         self.counters: Counter[str] = Counter()
-        self.commands = FallThrough(clock, idle=self._idle)
+        self.commands = FallThrough(clock, idle=self._idle, max_bytes=pending_bytes)
         """Commands on their way to aggregators; the candidates are routes."""
         self._clock = clock
         self._now = now
@@ -90,6 +93,8 @@ class ClusterRouter:
         self._seen = DuplicateWindow(duplicate_window)
         self._unsettled: dict[bytes, Charge] = {}
         self._resolving: dict[bytes, tuple[Charge, Link]] = {}
+        self._resolving_bytes = 0
+        self._pending_bytes = pending_bytes
         self._reason: RoutingFailure | None = None
         self._of_tenant: defaultdict[str, dict[Link, None]] = defaultdict(dict)
         self._held: set[str] = set()
@@ -212,6 +217,10 @@ class ClusterRouter:
         if self._resolver.settled(origin.tenant, frame.target, pivot, found):
             then(frame, origin, found, budget)
             return None
+        if self._resolving_bytes >= self._pending_bytes:
+            self.answer(frame, origin, failures.OVERLOADED, "too much waits for the database to say who can take it")
+            return None
+        self._resolving_bytes += len(frame.raw)
         deadline = self._clock.seconds() + budget
         charge = Charge()
         self._resolving[frame.uuid] = charge, origin
@@ -221,6 +230,7 @@ class ClusterRouter:
 
         def ended(result: object) -> object:
             del self._resolving[frame.uuid]
+            self._resolving_bytes -= len(frame.raw)
             charge.settle()
             self._when_quiet()
             self._finish_if_idle(origin)
@@ -263,8 +273,11 @@ class ClusterRouter:
         """A connector's, relayed, says that it is behind this link; an aggregator is there as long as its link is."""
         context = take(unpack_body(frame.body), "context", dict, {})
         logical_name = frame.target or take(context, "logical_name", str, "")
+        pivot = take(context, "connector_type", str, "")
+        if len(logical_name) > LONGEST_NAME or len(pivot) > LONGEST_NAME:
+            raise Malformed(f"body: a name in context has more than {LONGEST_NAME} characters")
         if take(context, "component_type", str, "") == "connector" and logical_name:
-            self._presence.seen(origin, logical_name, take(context, "connector_type", str, ""))
+            self._presence.seen(origin, logical_name, pivot)
 
     # Requests
 
@@ -273,7 +286,10 @@ class ClusterRouter:
         if frame.reference is not None:
             self.counters["replies that nobody asked for"] += 1
         else:
-            self._request(frame, origin)
+            try:
+                self._request(frame, origin)
+            except RoutingFailure as failure:
+                self.answer(frame, origin, failure.code, str(failure))
 
     # Error events (protocol.md 6.6)
 

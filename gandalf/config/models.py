@@ -169,6 +169,7 @@ class ListenerLimits(Limits):
 
     session_keep: Annotated[int, between(0, 3_600_000, "ms")] = 60_000
     kept_bytes: Annotated[int, between(1024, 2**40, "bytes")] = 2**30
+    pending_bytes: Annotated[int, between(1024, 2**40, "bytes")] = 2**30
     max_connections: Annotated[int, between(1, 1_000_000, "connections")] = 20_000
     accept_rate: Annotated[int, between(1, 100_000, "connections a second")] = 2500
 

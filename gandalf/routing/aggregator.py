@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -35,6 +36,7 @@ class AggregatorRouter:
 
     :param database: told of a ``configurationDatabase`` frame that came unasked (protocol.md 6.4b).
     :param max_timeout: seconds, upper bound of a command's budget (protocol.md 6.2).
+    :param pending_bytes: of commands that are on their way in either direction; more is ``OVERLOADED``.
     :param logical_name: under which this process itself takes events, by a tap; no connector has to bear it.
     """
 
@@ -52,6 +54,7 @@ class AggregatorRouter:
         duplicate_window: int,
         database: Callable[[Frame], None],
         logical_name: str = "",
+        pending_bytes: int = sys.maxsize,
     ) -> None:
         self.tenant = tenant
         self.taps: list[Callable[[Frame], None]] = []
@@ -59,9 +62,9 @@ class AggregatorRouter:
         self.errors = ErrorEvents(make_frame, now)
         self.counters: Counter[str] = Counter()
         self._endings = Endings(self._pending_on, lambda: bool(self.pending or self._unsettled))
-        self.from_connectors = FallThrough(clock, idle=self._endings.idle)
+        self.from_connectors = FallThrough(clock, idle=self._endings.idle, max_bytes=pending_bytes)
         """Commands on their way to the cluster."""
-        self.from_cluster = FallThrough(clock, idle=self._endings.idle)
+        self.from_cluster = FallThrough(clock, idle=self._endings.idle, max_bytes=pending_bytes)
         """Commands on their way to connectors."""
         self.own = FallThrough(clock, idle=self._endings.idle)
         """Requests of the aggregator's own, on their way to the cluster."""

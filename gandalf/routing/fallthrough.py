@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred, fail
@@ -14,6 +16,12 @@ from gandalf.routing.failures import NO_ROUTE, OVERLOADED, TIMEOUT, TOO_LARGE, R
 from gandalf.routing.link import Link
 from gandalf.wire.envelope import LENGTH, Frame
 from gandalf.wire.runs import Parcel, Run
+
+OVERHEAD: Final = 512
+"""Bytes that a frame on its way is reckoned to take besides its own."""
+
+GROUPS: Final = 10_000
+"""Groups whose turn is remembered; beyond that all begin anew."""
 
 
 class Rotation:
@@ -37,6 +45,8 @@ class Rotation:
         free = [link for link in fit if is_free(link)]
         if not free:
             raise RoutingFailure(OVERLOADED, f"each of the {len(fit)} connections is congested: {group}")
+        if len(self._turns) > GROUPS:
+            self._turns.clear()
         turn = self._turns[group] % len(free)
         self._turns[group] = (turn + parcel.count - 1) % len(free) + 1
         return free[turn:] + free[:turn]
@@ -59,6 +69,8 @@ class Pending:
     link: Link | None = None
     since: float = 0.0
     """When it was sent to ``link``, in seconds of the clock."""
+    weight: int = 0
+    """Bytes that it is reckoned to take."""
     turn: int = 0
     """The candidate that is next."""
     tried: int = 0
@@ -69,9 +81,19 @@ class FallThrough:
 
     :param idle: called with a link on which nothing is pending any more (:meth:`pending_on`), after whoever waited
         for the last has been told.
+    :param max_bytes: as much may be on its way (:data:`OVERHEAD`); more is ``OVERLOADED`` (protocol.md 6.7).
     """
 
-    def __init__(self, clock: IReactorTime, *, idle: Callable[[Link], None] = lambda link: None) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        *,
+        idle: Callable[[Link], None] = lambda link: None,
+        max_bytes: int = sys.maxsize,
+    ) -> None:
+        self.bytes = 0
+        """Bytes that all on its way is reckoned to take."""
+        self._max_bytes = max_bytes
         self._clock = clock
         self._idle = idle
         self._rotation = Rotation()
@@ -103,7 +125,7 @@ class FallThrough:
         it stops the trying.
         """
         try:
-            order = self._rotation.order(group, candidates, parcel)
+            order = self._order(group, candidates, parcel)
         except RoutingFailure as failure:
             return fail(failure)
         return self._begin(parcel, order, budget, origin)
@@ -113,16 +135,23 @@ class FallThrough:
     ) -> Iterator[tuple[Run, Deferred[Frame]]]:
         """As :meth:`send`, each frame beginning with another candidate: gives a part for each of these."""
         try:
-            order = self._rotation.order(group, candidates, run)
+            order = self._order(group, candidates, run)
         except RoutingFailure as failure:
             yield run, fail(failure)
             return
         for turn, part in enumerate(run.dealt(len(order))):
             yield part, self._begin(part, order[turn:] + order[:turn], budget, origin)
 
+    def _order(self, group: str, candidates: Sequence[Link], parcel: Parcel) -> list[Link]:
+        if self.bytes >= self._max_bytes:
+            raise RoutingFailure(OVERLOADED, f"{self.bytes} bytes wait for answers already, as much as may")
+        return self._rotation.order(group, candidates, parcel)
+
     def _begin(self, parcel: Parcel, order: list[Link], budget: float, origin: Link | None) -> Deferred[Frame]:
         result: Deferred[Frame] = Deferred(lambda _: self._end(pending, None))
         pending = Pending(parcel, result, order, budget / len(order), parcel.count, origin)
+        pending.weight = len(parcel.raw) + OVERHEAD * parcel.count
+        self.bytes += pending.weight
         if parcel.count == 1:
             self._pending[parcel.uuids[0]] = pending
         else:
@@ -219,6 +248,7 @@ class FallThrough:
                 if self._pending.get(uuid) is pending:
                     del self._pending[uuid]
             pending.left = 0
+        self.bytes -= pending.weight
         left, origin = self._leave(pending), pending.origin
         if origin is not None:
             _take(self._by_origin, origin, pending)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from gandalf.routing.errors import MakeFrame, readable
 from gandalf.routing.fallthrough import accepts
@@ -10,9 +11,12 @@ from gandalf.routing.link import Link
 from gandalf.wire.envelope import Frame
 from gandalf.wire.kinds import HEARTBEAT
 
+LONGEST: Final = 16 * 1024
+"""Bytes of a heartbeat that is remembered; ours have a few hundred."""
+
 
 class Heartbeats:
-    """Passes heartbeats on, and remembers each connector's latest."""
+    """Passes heartbeats on, and remembers each connector's latest, unless it is longer than any should be."""
 
     def __init__(self, make_frame: MakeFrame) -> None:
         self._make_frame = make_frame
@@ -20,7 +24,10 @@ class Heartbeats:
 
     def spread(self, frame: Frame, origin: Link, members: Iterable[Link]) -> None:
         """``frame`` came from ``origin``: it is for all members that can have it now; the next one comes soon."""
-        self._latest[origin] = frame
+        if len(frame.raw) <= LONGEST:
+            self._latest[origin] = frame
+        else:
+            self.forget(origin)
         for member in members:
             if member.available and not member.full and accepts(member, frame):
                 member.send(frame)

@@ -18,6 +18,9 @@ HELD_FRAMES: Final = 1000
 HELD_BYTES: Final = 8 << 20
 """The same in bytes."""
 
+HELD_BYTES_OF_ALL: Final = 64 << 20
+"""Bytes of all connectors' frames that wait before none who sends is read any more."""
+
 
 @attrs.frozen
 class HeldFrame:
@@ -37,6 +40,8 @@ class HeldFrames:
         self._frames: list[HeldFrame] = []
         self._counts: Counter[Link] = Counter()
         self._bytes: Counter[Link] = Counter()
+        self.bytes = 0
+        """Bytes of all that wait."""
 
     def hold(self, frame: Frame, origin: Link) -> Charge:
         """Keep ``frame``; the charge is to be settled when it has been routed."""
@@ -44,15 +49,18 @@ class HeldFrames:
         self._frames.append(held)
         self._counts[origin] += 1
         self._bytes[origin] += len(frame.raw)
+        self.bytes += len(frame.raw)
         return held.charge
 
     def enough(self, origin: Link) -> bool:
         """Whether no more is to be read from ``origin``."""
-        return self._counts[origin] >= HELD_FRAMES or self._bytes[origin] >= HELD_BYTES
+        frames, size = self._counts[origin], self._bytes[origin]
+        return frames >= HELD_FRAMES or size >= HELD_BYTES or self.bytes >= HELD_BYTES_OF_ALL
 
     def drop(self, origin: Link) -> None:
         """The session of ``origin`` is forgotten: its peer sends all of it again, to whoever it finds."""
         self._frames = [held for held in self._frames if held.origin is not origin]
+        self.bytes -= self._bytes[origin]
         del self._counts[origin], self._bytes[origin]
 
     def release(self) -> list[HeldFrame]:

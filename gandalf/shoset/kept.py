@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from gandalf.shoset.factory import ShosetFactory
     from gandalf.shoset.link import ShosetLink
 
-TRANCHE: Final = 64 * 1024
+TRANCHE: Final = 16 * 1024
 """Bytes that every session may keep uncounted, and in which more is counted: counting each frame would cost more."""
+
+OVERHEAD: Final = 256
+"""Bytes that a frame is reckoned to take besides its own."""
 
 
 class KeptBytes:
@@ -27,20 +30,20 @@ class KeptBytes:
 
     def __init__(self, shoset: ShosetFactory) -> None:
         self.bytes = 0
-        """Bytes reserved beyond the first :data:`TRANCHE` of each session."""
+        """Bytes that are kept, without sessions that keep less than :data:`TRANCHE`."""
         self._shoset = shoset
         self._soon: IDelayedCall | None = None
 
     def reserve(self, link: ShosetLink) -> None:
         """``link`` keeps more than was reserved for it."""
-        self._set(link, (link.outbox.bytes // TRANCHE + 1) * TRANCHE)
+        self._weigh(link)
         if self.bytes > self._shoset.limits.kept_bytes:
             self._make_room_soon()
 
     def release(self, link: ShosetLink) -> None:
         """``link`` keeps much less than was reserved for it. Nothing happens to one that was dialled."""
         if not link.address:
-            self._set(link, (link.outbox.bytes // TRANCHE + 1) * TRANCHE)
+            self._weigh(link)
 
     def broken(self, sessions: int) -> None:
         """So many sessions are broken and kept."""
@@ -53,9 +56,12 @@ class KeptBytes:
             self._soon.cancel()
             self._soon = None
 
-    def _set(self, link: ShosetLink, reserved: int) -> None:
-        self.bytes += reserved - link.reserved
-        link.reserved = reserved
+    def _weigh(self, link: ShosetLink) -> None:
+        outbox = link.outbox
+        link.reserved = (outbox.bytes // TRANCHE + 1) * TRANCHE
+        weight = outbox.bytes + OVERHEAD * len(outbox) if outbox.bytes >= TRANCHE else 0
+        self.bytes += weight - link.weighed
+        link.weighed = weight
 
     def _make_room_soon(self) -> None:
         # Not at once: whoever sends to many at a time walks over the links of which some are to be forgotten.
@@ -68,7 +74,7 @@ class KeptBytes:
         broken = list(shoset.broken)
         excess = len(broken) - limits.max_connections
         for number, link in enumerate(broken):
-            if number < excess or (self.bytes > limits.kept_bytes and link.reserved > TRANCHE):
+            if number < excess or (self.bytes > limits.kept_bytes and link.weighed):
                 self._give_up(link, "was broken")
         while self.bytes > limits.kept_bytes:
             linked = (link for link in shoset.registry if not link.address)

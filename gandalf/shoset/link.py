@@ -84,7 +84,9 @@ class ShosetLink:
         """What the peer wants; None: all."""
         self._paused_for: set[str] = set()
         self.reserved = TRANCHE if sheds else sys.maxsize
-        """Bytes up to which the outbox may grow before :class:`gandalf.shoset.kept.Kept` is asked."""
+        """Bytes up to which the outbox may grow before :class:`gandalf.shoset.kept.KeptBytes` is asked."""
+        self.weighed = 0
+        """Bytes that it counts there."""
         self._strained = False
         self._evict_at = 0.0
 

@@ -42,6 +42,7 @@ class Limits:
     unacknowledged_bytes: int = 64 * 1024 * 1024
     unacknowledged_frames: int = 100_000
     kept_bytes: int = 1024 * 1024 * 1024
+    pending_bytes: int = 1024 * 1024 * 1024
     max_connections: int = 20_000
     accept_rate: float = 2500.0
     """Handshakes a second on the listening side."""

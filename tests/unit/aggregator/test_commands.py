@@ -358,6 +358,15 @@ class Bounds(CommandCase):
         self.assertLessEqual(self.commands.bytes, 1000)
         self.commands.stop()
 
+    def test_names_as_long_as_a_frame(self) -> None:
+        """Only as much is kept of what an answer is called, and of who says that it made it, as of any name."""
+        life = self.send()
+        self.git.answer("X" * 1000)
+        self.settle()
+        life = self.commands.get(life.uuid)
+        assert life.receipt is not None
+        self.assertEqual("X" * 256, life.receipt.event)
+
     def test_progress_of_one_command(self) -> None:
         """The latest hundred, and at most 1 MiB of them; the others are counted."""
         many, large = self.send("many"), self.send("large")

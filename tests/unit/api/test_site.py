@@ -8,12 +8,17 @@ from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from gandalf.api import site
 from gandalf.api.site import IDLE, LINGER, MAX_BODY, SLOWEST, START, UNSENT_PERIODS, SilentSite
 
 from .wire import Exchange
@@ -166,6 +171,27 @@ class BodyTests(SiteTestCase):
             answer = self.exchange.ask("POST", "/a", b"a=b", Content_Type=kind)
             self.assertEqual((answer.status, json.loads(answer.body)[2]), (200, "{}"))
         self.assertEqual(self.seen.bodies, [b"a=b"] * 3)
+
+
+class ConnectionTests(SiteTestCase):
+    """How many clients there may be."""
+
+    def test_one_too_many(self) -> None:
+        """It is cut off; when another has left there is room again."""
+        self.patch(site, "MAX_CONNECTIONS", 2)
+        transports = []
+        for number in range(4):
+            transport = StringTransport()
+            protocol = self.exchange.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", number))
+            assert protocol is not None
+            protocol.makeConnection(transport)
+            transports.append(transport)
+            if number == 1:
+                # With the one of the exchange it is too many.
+                self.assertEqual([False, True], [each.disconnected for each in transports])
+                protocol.connectionLost(Failure(ConnectionDone()))
+                self.exchange.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual([False, True, False, True], [each.disconnected for each in transports])
 
 
 class TimeTests(SiteTestCase):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gandalf.cluster import presence
 from gandalf.cluster.presence import EXPIRY, Presence
 from gandalf.routing.link import AGGREGATOR
 from gandalf.routing.testing import TENANT, FakeLink
@@ -49,6 +50,15 @@ class PresenceTest(SynchronousTestCase):
         self.assertEqual(self.presence.links(TENANT, "git"), [self.two])
         self.assertEqual(self.presence.behind(self.one), frozenset())
         self.assertEqual(self.presence.behind(self.two), frozenset({"git"}))
+
+    def test_no_more_than_an_aggregator_has(self) -> None:
+        """One that names any number of connectors is believed up to a bound; those that it has go on being there."""
+        self.patch(presence, "MOST", 2)
+        for name in ("a", "b", "c", "b"):
+            self.presence.seen(self.one, name)
+        self.presence.seen(self.two, "c")
+        self.assertEqual(self.presence.behind(self.one), frozenset({"a", "b"}))
+        self.assertEqual(self.presence.links(TENANT, "c"), [self.two])
 
     def test_link_gone(self) -> None:
         """With a link everybody behind it is gone at once; over other links they stay."""

@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from gandalf.cluster import requests
 from gandalf.cluster.requests import Answer, Request, RequestFailed, Requests, merged
+from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.link import AGGREGATOR, Link
 from gandalf.routing.testing import TENANT, FakeLink, FrameMaker
 from gandalf.store.definitions import InvalidDefinition, PivotDefinition
@@ -191,6 +193,34 @@ class AnswerTest(RequestsCase):
         self.assertIn("s3cr3t", self.failure()[1])
         self.assertNotIn("s3cr3t", repr(events))
         self.assertEqual(len(events), 1)
+
+
+class BoundTest(RequestsCase):
+    """Requests that wait for the database are kept."""
+
+    def test_too_many(self) -> None:
+        """The next is answered with ``OVERLOADED``, until one has ended."""
+        self.patch(requests, "MAX_UNDER_WAY", 2)
+        self.refuse_one_of(0)
+
+    def test_too_much(self) -> None:
+        """Likewise when they are long."""
+        self.patch(requests, "MAX_BYTES", 20_000)
+        self.refuse_one_of(10_000)
+
+    def refuse_one_of(self, size: int) -> None:
+        """Two fill it."""
+        answers: list[Deferred[Answer]] = [Deferred(), Deferred(), Deferred()]
+        self.handle = lambda request: answers[len(self.asked) - 1]
+        body: dict[str, object] = {"command": "GET", "payload": "x" * size}
+        self.ask(body)
+        self.ask(body)
+        self.assertEqual("OVERLOADED", self.assertRaises(RoutingFailure, self.ask, body).code)
+        answers[0].callback(Answer("{}"))
+        self.ask(body)
+        for answer in answers[1:]:
+            answer.callback(Answer("{}"))
+        self.assertEqual((0, 0, 3), (self.requests.bytes, len(self.requests), len(self.replies)))
 
 
 class ReadingTest(RequestsCase):

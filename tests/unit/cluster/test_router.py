@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from gandalf.routing.charge import Charge
+from gandalf.routing.failures import RoutingFailure
+from gandalf.routing.link import Link
 from gandalf.routing.testing import TENANT
 from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.wire import kinds
+from gandalf.wire.envelope import Frame
 from tests.unit.cluster.support import OTHER, RouterCase
 
 
@@ -183,6 +186,16 @@ class HeartbeatTest(RouterCase):
         heartbeat = self.make(kinds.HEARTBEAT, {"event": "HEARTBEAT", "context": context}, target=target)
         self.assertIsNone(self.router.route(heartbeat, self.a))
 
+    def test_names_as_long_as_a_frame(self) -> None:
+        """Are none: nobody is remembered by them."""
+        link = self.link("aggregator1")
+        for key in ("logical_name", "connector_type"):
+            context = {"component_type": "connector", "logical_name": "git", key: "x" * 257}
+            frame = self.make(kinds.HEARTBEAT, {"event": "HEARTBEAT", "context": context})
+            self.router.route(frame, link)
+            self.assert_error(link, "MALFORMED", frame)
+        self.assertEqual(0, len(self.presence))
+
     def test_connector(self) -> None:
         """A connector's makes it present behind the link, speaking what it says."""
         self.beat(component_type="connector", logical_name="git", connector_type="vcs")
@@ -203,6 +216,18 @@ class HeartbeatTest(RouterCase):
 
 class RequestTest(RouterCase):
     """What the member answers by itself."""
+
+    def test_no_more_are_taken(self) -> None:
+        """The asker is told."""
+        link = self.link("aggregator1")
+
+        def full(frame: Frame, link: Link) -> None:
+            raise RoutingFailure("OVERLOADED", "too many")
+
+        self.router._request = full
+        frame = self.make(kinds.CONFIGURATION, {"command": "GET"})
+        self.assertIsNone(self.router.route(frame, link))
+        self.assert_error(link, "OVERLOADED", frame, "too many")
 
     def test_requests(self) -> None:
         """Requests are handed on, once."""

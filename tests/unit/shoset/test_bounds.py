@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gandalf.routing.charge import Charge
-from gandalf.shoset.kept import TRANCHE
+from gandalf.shoset.kept import OVERHEAD, TRANCHE
 from gandalf.shoset.link import EVICT_INTERVAL, ShosetLink
 from gandalf.shoset.settings import Limits
 from gandalf.shoset.testing import FakeTransport, RawPeer
@@ -209,12 +209,16 @@ class MuteMemberTest(ShosetTestCase):
         self.assertEqual([self.link], self.host.relieved)
 
 
+PIECE = 4 * TRANCHE
+"""Bytes."""
+
+
 class KeptBytesTest(ShosetTestCase):
     """What is kept for all peers of a listener together."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.limits = Limits(kept_bytes=10 * TRANCHE, max_connections=5)
+        self.limits = Limits(kept_bytes=10 * PIECE, max_connections=5)
         self.ours, self.host = self.listen(limits=self.limits)
 
     def session(self) -> ShosetLink:
@@ -222,18 +226,18 @@ class KeptBytesTest(ShosetTestCase):
         self.linked(self.ours)
         return self.host.link
 
-    def keep(self, link: ShosetLink, tranches: int) -> None:
+    def keep(self, link: ShosetLink, pieces: int) -> None:
         """So much more is kept for ``link``."""
-        for _ in range(tranches * 4):
-            link.send(event(self.ours, tenant="x" * (TRANCHE // 4)))
+        for _ in range(pieces * 4):
+            link.send(event(self.ours, tenant="x" * (PIECE // 4)))
 
     def kept(self) -> int:
         """Bytes, over all sessions that are known."""
-        return sum(link.outbox.bytes for link in self.ours.registry)
+        return sum(link.outbox.bytes + OVERHEAD * len(link.outbox) for link in self.ours.registry)
 
     def bound(self) -> int:
         """As docs/operators.md says."""
-        return self.limits.kept_bytes + len(self.ours.registry) * 2 * TRANCHE
+        return self.limits.kept_bytes + len(self.ours.registry) * 2 * PIECE
 
     def test_the_oldest_broken_session_gives_way(self) -> None:
         """One after the other, as far as needed."""
@@ -246,7 +250,7 @@ class KeptBytesTest(ShosetTestCase):
             self.keep(link, 3)
         self.network.advance(0.1)
         self.assertEqual(links, list(self.ours.registry))
-        self.keep(links[2], 4)
+        self.keep(links[2], 3)
         self.network.advance(0.1)
         self.assertEqual(links[1:], list(self.ours.registry))
         self.assertEqual([links[0]], self.host.gone)
@@ -263,8 +267,8 @@ class KeptBytesTest(ShosetTestCase):
             links.append(self.host.link)
         self.session()
         self.network.cable.cut()
-        for link, tranches in zip(links, (1, 6, 2), strict=True):
-            self.keep(link, tranches)
+        for link, pieces in zip(links, (1, 6, 2), strict=True):
+            self.keep(link, pieces)
         self.network.advance(0.1)
         self.assertEqual([], peers[1].heard(kinds.BYE))
         self.keep(links[0], 3)
@@ -293,9 +297,19 @@ class KeptBytesTest(ShosetTestCase):
         link = self.session()
         self.keep(link, 6)
         self.network.cable.cut()
-        self.assertGreater(self.ours.kept.bytes, 5 * TRANCHE)
+        self.assertGreater(self.ours.kept.bytes, 5 * PIECE)
         self.network.advance(self.limits.session_keep)
         self.assertEqual((0, 0), (self.ours.kept.bytes, link.outbox.bytes))
+
+    def test_small_frames_weigh_more_than_their_bytes(self) -> None:
+        """What each takes besides is counted as well."""
+        link = self.session()
+        self.network.cable.cut()
+        frames = events(self.ours, 3000)
+        send_all(link, frames)
+        self.assertLess(link.outbox.bytes, self.limits.kept_bytes)
+        self.network.advance(0.1)
+        self.assertEqual([link], self.host.gone)
 
     def test_as_many_broken_sessions_as_connections(self) -> None:
         """However little they keep: those that broke first are forgotten."""
