@@ -275,8 +275,8 @@ class ClusterMember:
         return self.router.route(frame, link)
 
     def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
-        """The trace has each message by itself."""
-        return None
+        """The same, for frames alike."""
+        return self.router.route_run(run, link)
 
     def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3: a command that was here has gone to others, or timed out, by itself."""

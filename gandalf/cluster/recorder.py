@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import repeat
 from typing import Final
 
 from twisted.logger import Logger
@@ -12,8 +13,9 @@ from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import Done, TraceWriter
 from gandalf.wire import kinds
-from gandalf.wire.body import Body, take, take_payload
+from gandalf.wire.body import Body, take, take_payload, unpack_body
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel, Run
 
 MAX_RECORDS: Final = 20_000
 """Records that may wait for the database before those who send them are not read any more."""
@@ -30,21 +32,39 @@ def read_record(frame: Frame, body: Body, *, now: int, member: str) -> TraceReco
 
     :raises Malformed: a body key of protocol.md 3 or 4 is of another type.
     """
+    return _record(frame, frame.uuid, frame.reference, frame.timestamp, body, now, member)
+
+
+def read_records(run: Run, *, now: int, member: str) -> list[TraceRecord]:
+    """As :func:`read_record`, of each frame of ``run``.
+
+    :raises Malformed: of any of them.
+    """
+    references = run.references or repeat(None)
+    return [
+        _record(run, uuid, reference, timestamp, unpack_body(body), now, member)
+        for uuid, reference, (timestamp, body) in zip(run.uuids, references, run.contents(), strict=False)
+    ]
+
+
+def _record(
+    like: Parcel, uuid: bytes, reference: bytes | None, timestamp: int, body: Body, now: int, member: str
+) -> TraceRecord:
     payload = take_payload(body)
-    is_event = frame.kind == kinds.EVENT
+    is_event = like.kind == kinds.EVENT
     return TraceRecord(
-        uuid=frame.uuid,
-        kind=frame.kind,
+        uuid=uuid,
+        kind=like.kind,
         topic=take(body, "topic", str, "") if is_event else "",
         command="" if is_event else take(body, "command", str, ""),
         event=take(body, "event", str, "") if is_event else "",
-        reference=frame.reference,
+        reference=reference,
         source=take(body, "source", str, ""),
-        target=frame.target,
-        tenant=frame.tenant,
+        target=like.target,
+        tenant=like.tenant,
         connector_type="" if is_event else connector_type(body),
         payload=payload if isinstance(payload, bytes) else payload.encode(),
-        timestamp=frame.timestamp,
+        timestamp=timestamp,
         received_at=now,
         member=member,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -14,16 +15,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.cluster.presence import Presence
-from gandalf.cluster.recorder import connector_type, read_record
+from gandalf.cluster.recorder import connector_type, read_record, read_records
 from gandalf.cluster.resolution import Resolution, Resolver
 from gandalf.cluster.routes import Route
 from gandalf.routing import failures
-from gandalf.routing.charge import Charge
+from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, ErrorEvents, MakeFrame
 from gandalf.routing.failures import RoutingFailure
-from gandalf.routing.fallthrough import FallThrough, Pending, Rotation
+from gandalf.routing.fallthrough import FallThrough, Pending, Rotation, accepts
 from gandalf.routing.link import Link
+from gandalf.routing.unsettled import Unsettled
 from gandalf.store.errors import DatabaseUnavailable
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import Done
@@ -31,6 +33,7 @@ from gandalf.wire import kinds
 from gandalf.wire.body import take, unpack_body
 from gandalf.wire.envelope import Frame
 from gandalf.wire.errors import Malformed
+from gandalf.wire.runs import Parcel, Run
 
 Record = Callable[[str, TraceRecord, Done], None]
 """Puts a record into the trace of a tenant."""
@@ -91,7 +94,7 @@ class ClusterRouter:
         self._member = member
         self._rotation = Rotation()
         self._seen = DuplicateWindow(duplicate_window)
-        self._unsettled: dict[bytes, Charge] = {}
+        self._unsettled = Unsettled(self._when_quiet)
         self._resolving: dict[bytes, tuple[Charge, Link]] = {}
         self._resolving_bytes = 0
         self._pending_bytes = pending_bytes
@@ -132,15 +135,66 @@ class ClusterRouter:
             self.answer(frame, origin, failures.MALFORMED, str(error))
             return None
 
+    def route_run(self, run: Run, origin: Link) -> Charge | None:
+        """As :meth:`route`, for all frames of ``run`` at once. None: each is to be routed by itself.
+
+        So it is unless the rules let all of them pass, and nobody on the way could tell one from the other.
+        """
+        theirs = self._of_tenant.get(origin.tenant, ())
+        if run.tenant != origin.tenant or not origin.validated or not all(accepts(link, run) for link in theirs):
+            return None
+        try:
+            records = read_records(run, now=self._milliseconds(), member=self._member)
+        except Malformed:
+            return None
+        return (self._events if run.kind == kinds.EVENT else self._commands)(run, records, origin)
+
+    def _seen_now(self, run: Run) -> bool:
+        """Whether none of ``run`` was seen before; it is counted then."""
+        new = self._seen.all_new(run.uuids)
+        if new:
+            self.counters[run.kind] += run.count
+        return new
+
+    def _events(self, run: Run, records: list[TraceRecord], origin: Link) -> Charge | None:
+        if any(map(_is_error, records)) or not self._theirs(run, origin) or not self._seen_now(run):
+            return None
+        charge = self._record_events(records, run, origin)
+        if run.references:
+            self.commands.answer(run)
+        self._distribute(run, origin)
+        return charge
+
+    def _theirs(self, run: Run, origin: Link) -> bool:
+        """Whether what ``run`` answers, as far as it is pending, is of the origin's tenant."""
+        routes = map(self._at, run.references or ())
+        return all(route is None or route.link.tenant == origin.tenant for route in routes)
+
+    def _commands(self, run: Run, records: list[TraceRecord], origin: Link) -> Charge | None:
+        pivot = records[0].connector_type
+        if self.commands.has_any(run.uuids) or any(record.connector_type != pivot for record in records):
+            return None
+        found = self._resolver.resolve(origin.tenant, run.target, pivot)
+        if not self._resolver.settled(origin.tenant, run.target, pivot, found) or not self._seen_now(run):
+            return None
+        for record in records:
+            self._record(origin.tenant, record, _nothing)
+        failed = partial(self._no_answer, run, origin)
+        if found.routes:
+            candidates: Any = found.routes
+            self.commands.send_run(run, found.group, candidates, self._budget(run), origin, failed)
+        else:
+            failed(RoutingFailure(failures.NO_ROUTE, found.reason))
+        return SETTLED
+
     # Event
 
     def _event(self, frame: Frame, origin: Link) -> Charge | None:
         body = unpack_body(frame.body)
         record = read_record(frame, body, now=self._milliseconds(), member=self._member)
-        is_error = record.topic == ERROR_TOPIC and frame.reference is not None and record.event in CODES
         # First, so that there is no moment at which nothing is pending and it is not yet to be recorded.
-        charge = self._record_event(record, frame, origin)
-        if is_error:
+        charge = self._record_events([record], frame, origin)
+        if _is_error(record):
             self._error_event(frame, origin, record)
         else:
             self._answered(frame, origin)
@@ -154,25 +208,30 @@ class ClusterRouter:
             if route is not None and route.link.tenant == origin.tenant:
                 self.commands.answer(frame)
 
-    def _distribute(self, frame: Frame, origin: Link) -> None:
+    def _distribute(self, parcel: Parcel, origin: Link) -> None:
         """To every validated aggregator connection of the tenant but the origin."""
         for link in list(self._of_tenant.get(origin.tenant, ())):
             if link is not origin and link.validated:
-                link.send(frame)
+                link.send(parcel)
 
-    def _record_event(self, record: TraceRecord, frame: Frame, origin: Link) -> Charge:
-        """It is acknowledged when the trace has it."""
-        charge = self._unsettled[frame.uuid] = Charge()
+    def _record_events(self, records: Sequence[TraceRecord], parcel: Parcel, origin: Link) -> Charge:
+        """Each is acknowledged when the trace has it, in the order in which they came."""
+        charge = self._unsettled.begin(parcel, origin)
+        finished = 0
 
         def done(error: Exception | None) -> None:
-            del self._unsettled[frame.uuid]
-            if error is not None and not isinstance(error, DatabaseUnavailable):
+            nonlocal finished
+            finished += 1
+            if isinstance(error, DatabaseUnavailable):
+                self._unsettled.abandon(charge, finished - 1)
+                return
+            if error is not None:
+                frame = parcel.frames()[finished - 1]
                 self.answer(frame, origin, failures.MALFORMED, "the trace cannot hold this message")
-            if not isinstance(error, DatabaseUnavailable):
-                charge.settle()
-            self._when_quiet()
+            charge.advance(finished)
 
-        self._record(origin.tenant, record, done)
+        for record in records:
+            self._record(origin.tenant, record, done)
         return charge
 
     def _error_event(self, frame: Frame, origin: Link, record: TraceRecord) -> None:
@@ -198,8 +257,11 @@ class ClusterRouter:
             self.counters["duplicates"] += 1
             return None
         self._record(origin.tenant, record, _nothing)
-        budget = min(frame.timeout / 1000 or self._max_timeout, self._max_timeout)
-        return self._resolve(frame, origin, record.connector_type, budget, self._send)
+        return self._resolve(frame, origin, record.connector_type, self._budget(frame), self._send)
+
+    def _budget(self, parcel: Parcel) -> float:
+        """Seconds that a command is worth waiting for."""
+        return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
 
     def _config(self, frame: Frame, origin: Link) -> Charge | None:
         pivot = connector_type(unpack_body(frame.body))
@@ -251,10 +313,14 @@ class ClusterRouter:
         result.addErrback(self._unexpected)
 
     def _not_answered(self, failure: Failure, frame: Frame, origin: Link) -> None:
-        """None has answered: tell why the last one could not, if it said so."""
         failure.trap(RoutingFailure)
-        reason = self._reason or failure.value
-        self.answer(frame, origin, reason.code, str(reason))  # type: ignore[union-attr]  # trapped
+        self._no_answer(frame, origin, failure.value)  # type: ignore[arg-type]  # trapped
+
+    def _no_answer(self, parcel: Parcel, origin: Link, failure: RoutingFailure) -> None:
+        """None has answered: tell why the last one could not, if it said so."""
+        reason = self._reason or failure
+        for frame in (failure.parcel or parcel).frames():
+            self.answer(frame, origin, reason.code, str(reason))
 
     def _send_once(self, frame: Frame, origin: Link, found: Resolution, budget: float) -> None:
         """To one connection, and no waiting (protocol.md 6.3)."""
@@ -421,6 +487,11 @@ def _route(pending: Pending) -> Route | None:
     candidate: Any = pending.link
     route: Route | None = candidate
     return route
+
+
+def _is_error(record: TraceRecord) -> bool:
+    """Whether it is an error event (protocol.md 6.6)."""
+    return record.topic == ERROR_TOPIC and record.reference is not None and record.event in CODES
 
 
 def _message(payload: bytes) -> str:

@@ -9,7 +9,7 @@ import attrs
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.link import Link
-from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel
 
 
 @attrs.frozen
@@ -39,10 +39,11 @@ class Route:
         """The longest envelope that the peer accepts, in bytes."""
         return self.link.max_frame
 
-    def send(self, frame: Frame, charge: Charge | None = None) -> None:
-        """Send ``frame`` over the link, to the component."""
-        addressed = frame if frame.target == self.target else frame.replace(target=self.target)
-        self.link.send(addressed, charge)
+    def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
+        """Send ``parcel`` over the link, to the component."""
+        if parcel.target != self.target:
+            parcel = parcel.for_target(self.target)
+        self.link.send(parcel, charge)
 
 
 def routes(targets: Iterable[str], links_of: Callable[[str], Sequence[Link]]) -> list[Route]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -294,26 +295,27 @@ class AggregatorRouter:
             group, candidates = f"connector {parcel.target!r}", self._connectors(parcel.target)
         else:
             group, candidates = "the cluster", self._members()
-        sent: Iterable[tuple[Parcel, Deferred[Frame]]]
         if isinstance(parcel, Run):
-            sent = table.send_run(parcel, group, candidates, budget, origin)
-        else:
-            sent = ((parcel, table.send(parcel, group, candidates, budget, origin)),)
-        for part, result in sent:
-            result.addErrback(self._not_answered, part, origin)
-            result.addErrback(self._unexpected)
+            table.send_run(parcel, group, candidates, budget, origin, partial(self._no_answer, parcel, origin))
+            return
+        result = table.send(parcel, group, candidates, budget, origin)
+        result.addErrback(self._not_answered, parcel, origin)
+        result.addErrback(self._unexpected)
 
     def _budget(self, parcel: Parcel) -> float:
         """Seconds that a command is worth waiting for."""
         return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
 
-    def _not_answered(self, failure: Failure, parcel: Parcel, origin: Link) -> None:
+    def _not_answered(self, failure: Failure, frame: Frame, origin: Link) -> None:
         reason = failure.value
         if not isinstance(reason, RoutingFailure):
             failure.raiseException()
         else:
-            for frame in (reason.parcel or parcel).frames():
-                self.answer(frame, origin, reason.code, str(reason))
+            self._no_answer(frame, origin, reason)
+
+    def _no_answer(self, parcel: Parcel, origin: Link, reason: RoutingFailure) -> None:
+        for frame in (reason.parcel or parcel).frames():
+            self.answer(frame, origin, reason.code, str(reason))
 
     def _unexpected(self, failure: Failure) -> None:
         self.log.failure("a rule failed", failure)

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from gandalf.routing.deadlines import Deadlines
 from gandalf.routing.failures import NO_ROUTE, OVERLOADED, TIMEOUT, TOO_LARGE, RoutingFailure
@@ -58,12 +59,15 @@ class Pending:
 
     parcel: Parcel
     """What was sent: of a run all that had no answer then."""
-    result: Deferred[Frame]
+    failed: Callable[[RoutingFailure], object]
+    """Told why what has no answer has none."""
     candidates: list[Link]
     share: float
     """Seconds that each candidate has to answer."""
     left: int
     """Frames that have no answer yet."""
+    answered: Callable[[Frame], object] | None = None
+    """Told the answer, of a single frame."""
     origin: Link | None = None
     """Who waits for the answer; None: this process itself."""
     link: Link | None = None
@@ -83,6 +87,8 @@ class FallThrough:
         for the last has been told.
     :param max_bytes: as much may be on its way (:data:`OVERHEAD`); more is ``OVERLOADED`` (protocol.md 6.7).
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -116,50 +122,58 @@ class FallThrough:
         return not self._pending.keys().isdisjoint(uuids)
 
     def send(
-        self, parcel: Parcel, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
+        self, frame: Frame, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
     ) -> Deferred[Frame]:
-        """Send ``parcel`` to one candidate, and after its share of ``budget`` seconds to the next.
+        """Send ``frame`` to one candidate, and after its share of ``budget`` seconds to the next.
 
-        Fires with the first answer, for a run when each of its frames has one; fails with :class:`RoutingFailure`: as
-        :meth:`Rotation.order`, or ``TIMEOUT`` when all were tried; its ``parcel`` is what has no answer. Cancelling
-        it stops the trying.
+        Fires with the first answer; fails with :class:`RoutingFailure`: as :meth:`Rotation.order`, or ``TIMEOUT``
+        when all were tried. Cancelling it stops the trying.
         """
         try:
-            order = self._order(group, candidates, parcel)
+            order = self._order(group, candidates, frame)
         except RoutingFailure as failure:
             return fail(failure)
-        return self._begin(parcel, order, budget, origin)
+        result: Deferred[Frame] = Deferred(lambda _: self._end(pending, None))
+        pending = Pending(frame, result.errback, order, budget / len(order), 1, result.callback, origin)
+        self._pending[frame.uuid] = pending
+        self._begin(pending)
+        return result
 
     def send_run(
-        self, run: Run, group: str, candidates: Sequence[Link], budget: float, origin: Link | None = None
-    ) -> Iterator[tuple[Run, Deferred[Frame]]]:
-        """As :meth:`send`, each frame beginning with another candidate: gives a part for each of these."""
+        self,
+        run: Run,
+        group: str,
+        candidates: Sequence[Link],
+        budget: float,
+        origin: Link,
+        failed: Callable[[RoutingFailure], object],
+    ) -> None:
+        """As :meth:`send`, each frame of ``run`` beginning with another candidate.
+
+        :param failed: told why frames have no answer; the failure's ``parcel`` is these frames.
+        """
         try:
             order = self._order(group, candidates, run)
         except RoutingFailure as failure:
-            yield run, fail(failure)
+            failed(RoutingFailure(failure.code, str(failure), run))
             return
+        share = budget / len(order)
         for turn, part in enumerate(run.dealt(len(order))):
-            yield part, self._begin(part, order[turn:] + order[:turn], budget, origin)
+            pending = Pending(part, failed, order[turn:] + order[:turn], share, part.count, None, origin)
+            self._pending.update(dict.fromkeys(part.uuids, pending))
+            self._begin(pending)
 
     def _order(self, group: str, candidates: Sequence[Link], parcel: Parcel) -> list[Link]:
         if self.bytes >= self._max_bytes:
             raise RoutingFailure(OVERLOADED, f"{self.bytes} bytes wait for answers already, as much as may")
         return self._rotation.order(group, candidates, parcel)
 
-    def _begin(self, parcel: Parcel, order: list[Link], budget: float, origin: Link | None) -> Deferred[Frame]:
-        result: Deferred[Frame] = Deferred(lambda _: self._end(pending, None))
-        pending = Pending(parcel, result, order, budget / len(order), parcel.count, origin)
-        pending.weight = len(parcel.raw) + OVERHEAD * parcel.count
+    def _begin(self, pending: Pending) -> None:
+        pending.weight = _weight(pending.parcel)
         self.bytes += pending.weight
-        if parcel.count == 1:
-            self._pending[parcel.uuids[0]] = pending
-        else:
-            self._pending.update(dict.fromkeys(parcel.uuids, pending))
-        if origin is not None:
-            _put(self._by_origin, origin, pending)
+        if pending.origin is not None:
+            _put(self._by_origin, pending.origin, pending)
         self._next(pending)
-        return result
 
     def answer(self, parcel: Parcel) -> bool:
         """Whether ``parcel``, by its ``reference``, ends something pending here."""
@@ -175,20 +189,18 @@ class FallThrough:
 
     def _answer_all(self, answers: Run) -> bool:
         pop = self._pending.pop
-        ended: list[Pending] = []
-        last: list[int] = []
+        ended: list[tuple[Pending, int]] = []
         before = len(self._pending)
         for number, reference in enumerate(answers.references or ()):
             pending = pop(reference, None)
             if pending is not None:
                 pending.left -= 1
                 if not pending.left:
-                    ended.append(pending)
-                    last.append(number)
+                    ended.append((pending, number))
         taken = before - len(self._pending)
-        if ended:
-            for pending, frame in zip(ended, answers.chosen(last), strict=True):
-                self._end(pending, frame)
+        frames = iter(answers.chosen(number for pending, number in ended if pending.answered is not None))
+        for pending, _ in ended:
+            self._end(pending, None if pending.answered is None else next(frames))
         return taken > 0
 
     def pass_over(self, uuid: bytes) -> bool:
@@ -196,8 +208,22 @@ class FallThrough:
         pending = self._pending.get(uuid)
         if pending is None:
             return False
-        self._next(pending)
+        self._next(pending if pending.left == 1 else self._split(pending, uuid))
         return True
+
+    def _split(self, pending: Pending, uuid: bytes) -> Pending:
+        """One frame of a run goes on by itself from where the run is."""
+        assert isinstance(pending.parcel, Run) and pending.link is not None
+        alone = attrs.evolve(pending, parcel=pending.parcel.only({uuid}), left=1)
+        alone.weight = _weight(alone.parcel)
+        pending.weight -= alone.weight
+        pending.left -= 1
+        self._pending[uuid] = alone
+        if alone.origin is not None:
+            _put(self._by_origin, alone.origin, alone)
+        _put(self._by_link, pending.link, alone)
+        self._deadlines.set(alone, alone.share)
+        return alone
 
     def link_lost(self, link: Link) -> None:
         """The connection broke: what waits there goes to the next at once."""
@@ -252,10 +278,13 @@ class FallThrough:
         left, origin = self._leave(pending), pending.origin
         if origin is not None:
             _take(self._by_origin, origin, pending)
-        if isinstance(outcome, RoutingFailure):
-            pending.result.errback(outcome)
-        elif outcome is not None:
-            pending.result.callback(outcome)
+        try:
+            if isinstance(outcome, RoutingFailure):
+                pending.failed(outcome)
+            elif outcome is not None and pending.answered is not None:
+                pending.answered(outcome)
+        except Exception:
+            self.log.failure("whoever waited for an answer failed")
         self._tell_idle(left)
         self._tell_idle(origin)
 
@@ -270,6 +299,10 @@ class FallThrough:
     def _tell_idle(self, link: Link | None) -> None:
         if link is not None and link not in self._by_link and link not in self._by_origin:
             self._idle(link)
+
+
+def _weight(parcel: Parcel) -> int:
+    return len(parcel.raw) + OVERHEAD * parcel.count
 
 
 def _put(table: dict[Link, dict[Pending, None]], link: Link, pending: Pending) -> None:

@@ -55,8 +55,13 @@ class Unsettled:
         charge = self._charges.get(uuid)
         return None if charge is None else charge.of(charge.uuids.index(uuid))
 
+    def abandon(self, charge: EventCharge, number: int) -> None:
+        """The event before which ``number`` came is not going to be settled."""
+        self._charges.pop(charge.uuids[number], None)
+        self._safe()
+
     def _settled(self, uuids: Sequence[bytes]) -> None:
         charges = self._charges
         for uuid in uuids:
-            del charges[uuid]
+            charges.pop(uuid, None)
         self._safe()

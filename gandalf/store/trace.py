@@ -6,11 +6,14 @@ and paging go by `received_at`, since the clocks of senders need not agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
 import attrs
+from psycopg2.errors import UniqueViolation
 from sqlalchemy import Connection, Dialect, Row, and_, or_, select
 from sqlalchemy.dialects import postgresql
 
@@ -49,18 +52,31 @@ class Cursor:
 
 
 _COLUMNS = tuple(attribute.name for attribute in attrs.fields(TraceRecord))
-# Whole columns as arrays: one statement for any number of rows, at a fifth of the time of SQLAlchemy's
-# batches.
+_INTO = f"trace ({', '.join(_COLUMNS)})"
+_COPY = f"COPY {_INTO} FROM STDIN"
+# Whole columns as arrays: one statement for any number of rows, at a fifth of the time of SQLAlchemy's batches.
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _ARRAYS = ", ".join(f"%s::{trace.c[name].type.compile(_DIALECT)}[]" for name in _COLUMNS)
-_INSERT = f"INSERT INTO trace ({', '.join(_COLUMNS)}) SELECT * FROM unnest({_ARRAYS}) ON CONFLICT DO NOTHING"
+_INSERT = f"INSERT INTO {_INTO} SELECT * FROM unnest({_ARRAYS}) ON CONFLICT DO NOTHING"
 
 
-def append_txn(connection: Connection, records: Iterable[TraceRecord]) -> None:
+def append_txn(connection: Connection, records: Sequence[TraceRecord]) -> None:
     """Record messages, in one statement. One that is recorded already, by uuid and kind, stays as it is."""
-    columns = [list(column) for column in zip(*map(_row, records), strict=True)]
-    if columns:
+    if not records:
+        return
+    try:
+        with connection.begin_nested():
+            _copy(connection, records)
+    except UniqueViolation:
+        # Copying costs a fifth, here and in the database, but it knows only all or nothing.
+        columns = [list(column) for column in zip(*map(_row, records), strict=True)]
         connection.exec_driver_sql(_INSERT, tuple(columns))
+
+
+def _copy(connection: Connection, records: Iterable[TraceRecord]) -> None:
+    driver: Any = connection.connection
+    with driver.cursor() as cursor:
+        cursor.copy_expert(_COPY, StringIO("".join(map(_line, records))))
 
 
 def search_txn(
@@ -160,6 +176,36 @@ def _record(row: Row[Any]) -> TraceRecord:
             "payload": bytes(row.payload),
         }
     )
+
+
+def _line(record: TraceRecord) -> str:
+    """A record as a line of PostgreSQL's COPY."""
+    texts = (
+        f"{record.kind}\t{record.topic}\t{record.command}\t{record.event}",
+        f"{record.source}\t{record.target}\t{record.tenant}\t{record.connector_type}",
+        record.member,
+    )
+    if sum(text.count("\t") for text in texts) != 6 or any(map(_special, texts)):
+        texts = (
+            "\t".join(map(_escaped, (record.kind, record.topic, record.command, record.event))),
+            "\t".join(map(_escaped, (record.source, record.target, record.tenant, record.connector_type))),
+            _escaped(record.member),
+        )
+    reference = record.reference.hex() if record.reference else "\\N"
+    return (
+        f"{record.uuid.hex()}\t{texts[0]}\t{reference}\t{texts[1]}\t\\\\x{record.payload.hex()}"
+        f"\t{min(record.timestamp, _LARGEST)}\t{min(record.received_at, _LARGEST)}\t{texts[2]}\n"
+    )
+
+
+_special = re.compile(r"[\0\\\n\r]").search
+
+
+def _escaped(text: str) -> str:
+    return _storable(text).translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def _row(record: TraceRecord) -> tuple[object, ...]:

@@ -54,7 +54,7 @@ class TraceWriter:
         database: Runner,
         clock: IReactorTime,
         *,
-        max_batch: int = 500,
+        max_batch: int = 4000,
         max_queued: int = 100_000,
         on_full: Callable[[bool], object] = lambda full: None,
     ) -> None:

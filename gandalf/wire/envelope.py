@@ -53,6 +53,10 @@ class Frame:
         """As of a run: itself."""
         return (self,)
 
+    def for_target(self, target: str) -> Frame:
+        """The same message under another target."""
+        return self.replace(target=target)
+
     def replace(self, *, tenant: str | None = None, target: str | None = None) -> Frame:
         """The same message under another tenant or target, for the rules that change the envelope."""
         return make_frame(

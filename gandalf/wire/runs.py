@@ -17,6 +17,11 @@ from gandalf.wire.kinds import COMMAND, EVENT
 
 BIN_8: Final = 0xC4
 BIN_16: Final = 0xC5
+CONTENT: Final = struct.Struct(">QBH")
+"""The end of an envelope: timestamp, form and length of the body. Bin 8 has but one byte of length."""
+
+UUID_END: Final = 27
+"""Where the names of the envelope of an event or a command begin, in the frame."""
 
 
 class Run:
@@ -26,10 +31,11 @@ class Run:
 
     ``count`` is how many there are.
 
+    :param envelope: bytes of each frame before its body, of a body of bin 16.
     :param offset: how many frames, of the run that this is the end of, came before.
     """
 
-    __slots__ = ("count", "kind", "offset", "raw", "references", "target", "tenant", "timeout", "uuids")
+    __slots__ = ("count", "envelope", "kind", "offset", "raw", "references", "target", "tenant", "timeout", "uuids")
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Run:
         uuids: list[bytes],
         references: list[bytes] | None,
         raw: bytes,
+        envelope: int,
         offset: int = 0,
     ) -> None:
         self.kind = kind
@@ -50,6 +57,7 @@ class Run:
         self.count = len(uuids)
         self.references = references
         self.raw = raw
+        self.envelope = envelope
         self.offset = offset
 
     def __repr__(self) -> str:
@@ -68,6 +76,42 @@ class Run:
         """The frames before which so many came."""
         bounds = self._bounds()
         return [decode_frame(self.raw[slice(*bounds[number])]) for number in numbers]
+
+    def contents(self) -> list[tuple[int, bytes]]:
+        """The timestamp and the body of each frame."""
+        raw, unpack = self.raw, CONTENT.unpack_from
+        contents = []
+        for start, end in self._bounds():
+            timestamp, form, length = unpack(raw, start + self.envelope - CONTENT.size)
+            contents.append((timestamp, raw[end - (length >> 8 if form == BIN_8 else length) : end]))
+        return contents
+
+    def for_target(self, target: str) -> Run:
+        """The same messages under another target."""
+        names = msgpack.packb(self.tenant)
+        place = UUID_END + len(names)
+        old, new = msgpack.packb(self.target), msgpack.packb(target)
+        longer = len(new) - len(old)
+        raw, pack = self.raw, LENGTH.pack
+        pieces: list[bytes] = []
+        for start, end in self._bounds():
+            pieces += (
+                pack(end - start - LENGTH.size + longer),
+                raw[start + LENGTH.size : start + place],
+                new,
+                raw[start + place + len(old) : end],
+            )
+        return Run(
+            self.kind,
+            self.tenant,
+            target,
+            self.timeout,
+            self.uuids,
+            self.references,
+            b"".join(pieces),
+            self.envelope + longer,
+            self.offset,
+        )
 
     def tail(self, count: int) -> Run:
         """The run without its first ``count`` frames."""
@@ -100,7 +144,7 @@ class Run:
         ]
 
     def _like(self, uuids: list[bytes], references: list[bytes] | None, raw: bytes, offset: int) -> Run:
-        return Run(self.kind, self.tenant, self.target, self.timeout, uuids, references, raw, offset)
+        return Run(self.kind, self.tenant, self.target, self.timeout, uuids, references, raw, self.envelope, offset)
 
     def _bounds(self) -> list[tuple[int, int]]:
         bounds = []
@@ -174,7 +218,8 @@ class Template:
         if not uuids:
             return None
         like = self._example
-        return Run(like.kind, like.tenant, like.target, like.timeout, uuids, references, data[start:end]), end
+        raw, envelope = data[start:end], self._struct.size
+        return Run(like.kind, like.tenant, like.target, like.timeout, uuids, references, raw, envelope), end
 
     def _cut(self, data: bytes, position: int, max_frame: int, uuids: list[bytes]) -> int:
         unpack, head, names, short, long = self._struct.unpack_from, self._head, self._names, self._short, self._long

@@ -68,6 +68,16 @@ class TraceTests(TestCase):
         topic = "repository.created"
         self.assertEqual(found, [(2, "evt", topic), (1, "evt", topic), (1, "cmd", topic)])
 
+    def test_any_text(self) -> None:
+        """What means something to the database's copying comes back as it was, in whatever field."""
+        odd_ones = ("\\N", "\\.", "\\", "a\tb", "\n", "\r\n", "\\n", "\u2028é", "'", '"', "{}", "\x01")
+        for number, odd_one in enumerate(odd_ones):
+            fields = ("topic", "command", "event", "source", "target", "tenant", "connector_type", "member")
+            for place, field in enumerate(fields):
+                odd = record(100 * number + place + 1, **{field: odd_one}, payload=odd_one.encode())
+                append_txn(self.connection, [record(10_000 + 100 * number + place), odd])
+                self.assertEqual(search_txn(self.connection, uuid=odd.uuid), [odd])
+
     def test_nothing(self) -> None:
         """Appending no record is allowed."""
         append_txn(self.connection, [])

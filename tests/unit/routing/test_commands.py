@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gandalf.routing.testing import FakeLink
+from gandalf.routing.testing import FakeLink, run_of
 from gandalf.wire.envelope import LENGTH, Frame
 from tests.unit.routing.support import MAX_TIMEOUT, Error, RoutingCase, event_answers
 
@@ -373,9 +373,11 @@ class CommandErrors(RoutingCase):
     """What an unexpected failure does."""
 
     def test_a_rule_that_fails_is_logged(self) -> None:
-        """Whoever cancels a pending command leaves nothing behind but a line in the log."""
+        """Where the end of a command cannot be told, nothing is left behind but a line in the log."""
         self.drop(self.make.command(), self.git1)
-        (pending,) = self.router.from_connectors
-        pending.result.cancel()
-        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.router.route_run(run_of([self.make.command(), self.make.command()]), self.git1)
+        self.patch(self.router, "answer", lambda *arguments: 1 / 0)
+        self.clock.pump([5.0] * 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+        self.assertEqual(len(self.member1.take()) + len(self.member2.take()), 5)
         self.assertEqual(self.router.pending, 0)
