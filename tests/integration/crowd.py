@@ -1,7 +1,7 @@
 """Many peers in a process of their own, written from protocol.md alone; told what to do by arguments.
 
     python -m tests.integration.crowd member DSN                        a cluster member, which answers every command
-    python -m tests.integration.crowd senders PORT COUNT RATE SECONDS   connectors that send commands
+    python -m tests.integration.crowd senders PORT COUNT RATE SECONDS WAIT   connectors that send commands
     python -m tests.integration.crowd storm PORT COUNT                  connectors that all dial at once, when told
 
 Each prints one line of JSON for what it has seen.
@@ -160,8 +160,11 @@ async def member(dsn: str) -> None:
     await server.serve_forever()
 
 
-async def senders(port: int, count: int, rate: float, seconds: float) -> None:
-    """`count` connectors, each of which sends `rate` commands a second; the time to each answer."""
+async def senders(port: int, count: int, rate: float, seconds: float, wait: float) -> None:
+    """`count` connectors, each of which sends `rate` commands a second; the time to each answer.
+
+    For answers that are late they wait `wait` seconds more.
+    """
     loop = asyncio.get_running_loop()
     sent: dict[bytes, float] = {}
     times: list[float] = []
@@ -197,7 +200,7 @@ async def senders(port: int, count: int, rate: float, seconds: float) -> None:
             connector.transport.write(raw)
         await asyncio.sleep(max(began + (done + 1) / (rate * count) - time.perf_counter(), 0.0005))
     total = time.perf_counter() - total
-    await asyncio.sleep(1)
+    await until(lambda: not sent, wait)
     tell(sent=done, seconds=round(total, 2), answers=dict(answers), unanswered=len(sent), **percentiles(times))
 
 
@@ -249,8 +252,8 @@ def main(arguments: list[str]) -> None:
     if role == "member":
         asyncio.run(member(*numbers))
     elif role == "senders":
-        port, count, rate, seconds = numbers
-        asyncio.run(senders(int(port), int(count), float(rate), float(seconds)))
+        port, count, rate, seconds, wait = numbers
+        asyncio.run(senders(int(port), int(count), float(rate), float(seconds), float(wait)))
     else:
         port, count = numbers
         asyncio.run(storm(int(port), int(count)))

@@ -84,9 +84,9 @@ class CrowdCase(SynchronousTestCase):
         self.addCleanup(crowd.end)
         return crowd
 
-    def senders(self, count: int, rate: float, seconds: float) -> Crowd:
+    def senders(self, count: int, rate: float, seconds: float, wait: float = 15) -> Crowd:
         """Connectors that are validated, and have begun to send commands."""
-        senders = self.crowd("senders", self.port, count, rate, seconds)
+        senders = self.crowd("senders", self.port, count, rate, seconds, wait)
         senders.told()
         return senders
 
@@ -100,7 +100,7 @@ class GreedyTests(CrowdCase):
         """Their p99 is at most three times what it was; it hears at once that it is over its limit."""
         for _ in range(ATTEMPTS):
             quiet = self.senders(20, 20, 1.5).told()
-            greedy = self.senders(1, 100_000, 3)
+            greedy = self.senders(1, 100_000, 4, wait=0)
             others = self.senders(20, 20, 1.5).told()
             heard = greedy.told()
             self.assertEqual(others["answers"], {"TAKEN": others["sent"]})
@@ -156,4 +156,4 @@ class StormTests(CrowdCase):
             self.assertEqual((seen["validated"], seen["refusals"]), (2000, {}))
             self.assertGreater(seen["max"], 1900)
             self.assertEqual(others["answers"], {"TAKEN": others["sent"]})
-            self.assertLess(others["p50"], 200)
+            self.assertLess(others["p50"], 1000)
