@@ -7,11 +7,11 @@ import sys
 from typing import Final
 
 SEEDS: Final = {
-    1: "the first",
-    2: "the second",
-    3: "the third",
+    1: "all instances die at once; with 9 and 21 every kind of fault",
+    9: "all members die at once, and one without its database",
+    21: "what the two others lack",
 }
-"""What is run, and what each seed has found: one that found a fault of the programs stays."""
+"""What is run, and why: a seed that found a fault of the programs stays, with what it found."""
 
 SECONDS, PAUSE = 15, 0.8
 

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faults.network import stage
 from tests.faults.schedule import GRACE, NAMES, plan
+from tests.faults.short import PAUSE, SECONDS, SEEDS
 
 
 class ScheduleTests(SynchronousTestCase):
@@ -29,6 +30,11 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(set(counts), set(NAMES))
         self.assertGreater(min(counts.values()), 15)
         self.assertGreater(len(self.faults), 500)
+
+    def test_the_short_run(self) -> None:
+        """Its seeds have every kind of fault between them."""
+        kinds = {fault.kind for seed in SEEDS for fault in plan(seed, SECONDS, PAUSE, stage())}
+        self.assertEqual(kinds, set(NAMES))
 
     def test_in_time(self) -> None:
         """In order, and over when the run is."""
