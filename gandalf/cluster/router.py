@@ -190,6 +190,11 @@ class ClusterRouter:
     # Event
 
     def _event(self, frame: Frame, origin: Link) -> Charge | None:
+        unsettled = self._unsettled.get(frame.uuid)
+        if unsettled is not None:
+            # Waiting for the trace for longer than the window remembers.
+            self.counters["duplicates"] += 1
+            return unsettled
         body = unpack_body(frame.body)
         record = read_record(frame, body, now=self._milliseconds(), member=self._member)
         # First, so that there is no moment at which nothing is pending and it is not yet to be recorded.

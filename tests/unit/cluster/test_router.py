@@ -71,6 +71,22 @@ class TenantAndValidationTest(RouterCase):
 class EventTest(RouterCase):
     """Events."""
 
+    def test_an_event_waits_for_longer_than_the_window_remembers(self) -> None:
+        """It is recorded and spread once, and counts for both links when the trace has it."""
+        self.commits = False
+        event = self.make.event()
+        first = self.router.route(event, self.a)
+        for _ in range(2000):
+            self.router.route(self.make.event(), self.a)
+        self.b.take()
+        again = self.router.route(event, self.b)
+        assert first is not None and again is not None
+        self.assertEqual((self.recorded().count(event.uuid), self.a.take()), (1, []))
+        for _, _, done in self.records:
+            done(None)
+        self.assertTrue(first.settled and again.settled)
+        self.assertEqual(self.router.counters["duplicates"], 1)
+
     def test_event(self) -> None:
         """To every validated aggregator of the tenant but the origin, as it came; recorded in the tenant's trace."""
         late = self.link("aggregator1")
