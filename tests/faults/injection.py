@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 
@@ -48,6 +49,7 @@ class Injector:
         self._network = network
         self._reactor = reactor
         self._say = say
+        self._locks: defaultdict[str, DeferredLock] = defaultdict(DeferredLock)
         self._kinds: dict[str, Callable[[Fault], Any]] = {
             "kill member": self._kill,
             "kill instance": self._kill,
@@ -83,7 +85,11 @@ class Injector:
         }
 
     async def inject(self, fault: Fault) -> None:
-        """Do it, and return when it is over."""
+        """Do it, and return when it is over. What it is to befall may still be busy with the one before."""
+        async with self._locks[fault.alone]:
+            await self._inject(fault)
+
+    async def _inject(self, fault: Fault) -> None:
         done = Done(fault, time.monotonic())
         self.done.append(done)
         self._say(f"{fault.kind}: {fault.subject} for {fault.duration:.1f} s")

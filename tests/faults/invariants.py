@@ -20,7 +20,7 @@ from typing import Final
 
 import attrs
 
-from tests.faults.cast import DIRECT, Cast, player_of
+from tests.faults.cast import AIMED, DIRECT, SOME, Cast, player_of, wants_some
 from tests.faults.history import ACKED, History, Session, Span, Stream
 from tests.faults.records import CODES
 
@@ -249,8 +249,15 @@ def _check_strangers(history: History, given: Circumstances, findings: Findings)
                 findings.violated(TWICE, f"{what} {count} times")
             if sent is None or number >= len(sent.state):
                 findings.violated(MADE_UP, what)
-            if not given.cast.due(player_of(sender), stream, number, player_of(receiver)):
+            if not _meant(given.cast, sender, stream, number, receiver):
                 findings.violated(_astray(given, sender, receiver), what)
+
+
+def _meant(cast: Cast, sender: int, stream: int, number: int, receiver: int) -> bool:
+    """Whether it may come to ``receiver``. Another life of the sender is another connection, and no origin."""
+    if player_of(sender) == player_of(receiver) and sender != receiver:
+        return wants_some(player_of(receiver)) if stream == SOME else stream != AIMED
+    return cast.due(player_of(sender), stream, number, player_of(receiver))
 
 
 def _astray(given: Circumstances, sender: int, receiver: int) -> str:

@@ -19,6 +19,7 @@ GRACE: Final = 4.0
 class Fault:
     """One fault: from second `at` of the run for `duration` seconds.
 
+    `alone`: what has one fault at a time, this one: the processes of a role, a link, a listener, the database.
     `subject`: a process, a role whose processes are all meant, a link "dialler>listener", a process that listens, or
     "database". `value`: a random number from 0 to 1, for what else there is to choose.
     """
@@ -28,6 +29,7 @@ class Fault:
     subject: str
     duration: float
     value: float
+    alone: str
 
     @property
     def until(self) -> float:
@@ -112,11 +114,11 @@ def plan(seed: int, seconds: float, pause: float, stage: Stage) -> list[Fault]:
         kind = next(kinds)
         duration = min(dice.uniform(kind.shortest, kind.longest), seconds - now)
         subject = _subject(kind, stage, dice.choice)
-        lock = _lock(kind, subject, stage)
+        lock = _lock(kind, subject)
         at = max(now, free.get(lock, 0.0))
         value = dice.random()
         if at + duration <= seconds:
-            faults.append(Fault(round(at, 3), kind.name, subject, round(duration, 3), round(value, 4)))
+            faults.append(Fault(round(at, 3), kind.name, subject, round(duration, 3), round(value, 4), lock))
             free[lock] = at + duration + (GRACE if kind.scope in (PROCESS, ROLE) else 0.0)
         now += dice.uniform(0.5, 1.5) * pause
     return sorted(faults, key=lambda fault: fault.at)
@@ -136,6 +138,5 @@ def _subject(kind: _Kind, stage: Stage, choose: Callable[[tuple[str, ...]], str]
     return choose(tuple(name for role in kind.roles for name in stage.processes(role)))
 
 
-def _lock(kind: _Kind, subject: str, stage: Stage) -> str:
-    """What has one fault at a time: the processes of a role, a link, a listener, the database."""
+def _lock(kind: _Kind, subject: str) -> str:
     return kind.roles[0] if kind.scope in (PROCESS, ROLE) else subject

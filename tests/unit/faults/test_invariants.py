@@ -153,6 +153,15 @@ class InvariantTests(SynchronousTestCase):
         self.world.event(0, to=(SENDER, RECEIVER, OTHER))
         self.assert_found(invariants.MISDELIVERED)
 
+    def test_to_a_later_life_of_the_sender(self) -> None:
+        """It is not the connection on which the event came in; what is for another is not for it either."""
+        again = NORTH[0].who(2)
+        self.world.end("c1", 20.5)
+        self.world.event(0, to=(RECEIVER, OTHER, again))
+        self.assert_found()
+        self.world.event(0, stream=AIMED, to=(RECEIVER, again))
+        self.assert_found(invariants.MISDELIVERED)
+
     def test_crossed_tenants(self) -> None:
         """The namesake in another tenant got it."""
         self.world.event(0, to=(RECEIVER, OTHER, STRANGER))
