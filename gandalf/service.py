@@ -142,8 +142,7 @@ def settle_memory() -> None:
     """Have the garbage collector leave alone what is there now, and look less often for cycles in what follows.
 
     A message makes several objects, which counting frees; walking over those that wait, again and again, costs more
-    than routing them: benchmarks/relay.py routes 8,000 to 28,000 commands a second without this, 33,000 to 44,000
-    with it.
+    than routing them (docs/performance.md).
     """
     gc.collect()
     gc.freeze()

@@ -14,6 +14,7 @@ from gandalf.routing.errors import ErrorEvents
 from gandalf.routing.failures import OVERLOADED
 from gandalf.routing.overload import ROUNDING, Allowance, Rates, refusable
 from gandalf.shoset.link import ShosetLink
+from gandalf.shoset.settings import READ_BYTES
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
 
@@ -26,7 +27,7 @@ TURN: Final = "turn"
 SMALL_READ: Final = 4096
 """Bytes taken at a time from a connection that is over its limit."""
 
-FULL_READ: Final = 65536
+FULL_READ: Final = READ_BYTES
 """Bytes taken at a time from any other, as Twisted does."""
 
 

@@ -52,6 +52,8 @@ def makeService(options: Options) -> IService:
     top = LoggedService(output)
     favour_the_reactor()
     make_room(config.limits.max_connections)
+    # Now, since connectors come before all of it is ready; and when it is, since there is more to leave alone then.
+    settle_memory()
     runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
     runner.program = AggregatorService(
         config,

@@ -52,6 +52,8 @@ def makeService(options: Options) -> IService:
     reactor.suggestThreadPoolSize(THREADS)  # type: ignore[attr-defined]  # IReactorThreads
     top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
     make_room(config.limits.max_connections)
+    # Now, since connectors come before all of it is ready; and when it is, since there is more to leave alone then.
+    settle_memory()
     runner = ProgramService(reactor, expected=(BindFailed, StoreError), started=settle_memory)
     runner.program = ClusterMember(
         config,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.link import Link
@@ -61,7 +63,6 @@ class Unsettled:
         self._safe()
 
     def _settled(self, uuids: Sequence[bytes]) -> None:
-        charges = self._charges
-        for uuid in uuids:
-            charges.pop(uuid, None)
+        # As a loop without its steps: there is one for each message.
+        deque(map(self._charges.pop, uuids, repeat(None)), maxlen=0)
         self._safe()

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from gandalf.shoset.kernel import unanswered
 from gandalf.shoset.lifecycle import Phase, new_life
-from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, SHORTEST_INTERVAL, SLOWEST
+from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, READ_BYTES, SHORTEST_INTERVAL, SLOWEST
 from gandalf.shoset.writing import write_at_once, writes_at_once
 from gandalf.wire import kinds
 from gandalf.wire.control import AckBody, BrothersBody, ByeBody, RefusedBody
@@ -82,6 +82,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         transport: Any = self.transport
         self._write = partial(write_at_once, transport) if writes_at_once(transport) else transport.write
         transport.registerProducer(self, True)
+        self.read_at_most(READ_BYTES)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         self._last_received = self._last_sent = self.shoset.clock.seconds()

@@ -16,6 +16,11 @@ DIALS: Final = {AGGREGATOR: CLUSTER, CONNECTOR: AGGREGATOR}
 """Which type may link to which (protocol.md 5.1, ``WRONG_TYPE``)."""
 
 
+READ_BYTES: Final = 128 * 1024
+"""Read from a connection at one time, at the most. What a chunk costs as a whole is shared by the frames in it; from
+256 KiB on the chunk itself costs more."""
+
+
 @attrs.frozen
 class Identity:
     """What a shoset says of itself when a link is opened (protocol.md 5.1)."""
