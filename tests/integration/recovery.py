@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -72,5 +73,7 @@ class Recovery(WholeNetworkCase):
 
 if __name__ == "__main__":
     Recovery.kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
-    trial = runner.TrialRunner(VerboseTextReporter, workingDirectory="_trial_temp_recovery")
-    sys.exit(not trial.run(Recovery("measure")).wasSuccessful())
+    with tempfile.TemporaryDirectory() as directory:
+        trial = runner.TrialRunner(VerboseTextReporter, workingDirectory=f"{directory}/trial")
+        result = trial.run(Recovery("measure"))
+    sys.exit(not result.wasSuccessful())
