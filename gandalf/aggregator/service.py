@@ -29,6 +29,7 @@ from gandalf.aggregator.requests import (
     parsed,
     payload_text,
 )
+from gandalf.aggregator.spool import Spool
 from gandalf.aggregator.startup import Startup
 from gandalf.aggregator.status import AggregatorStatus
 from gandalf.api.accounts import Accounts
@@ -80,6 +81,7 @@ class AggregatorService:
     :param jitter: a random number from 0 to 1.
     :param in_thread: calls a function that takes its time away from the reactor.
     :param fetch: gets a file over HTTP.
+    :param spool: keeps events while the whole cluster is away; None: connectors keep them.
     :param failed: called when the instance cannot go on while it runs: the cluster refuses its secret.
     :param drain_requested: asks the program to end in good order, as ``SIGTERM`` does; again: nothing more.
     :param log_level: where the level of the log is changed.
@@ -105,6 +107,7 @@ class AggregatorService:
         log_level: LogLevel,
         in_thread: Callable[..., Deferred[Any]],
         fetch: Fetch,
+        spool: Spool | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -140,7 +143,11 @@ class AggregatorService:
             database=self._database_named,
             logical_name=own.logical_name,
             pending_bytes=limits.pending_bytes,
+            keeper=spool,
         )
+        self.spool = spool
+        if spool is not None:
+            spool.serve(self.router, self.shoset.registry, self.shoset.batch)
         rates = rates_of(config.limits)
         self.admission = Admission(rates, own.tenant, self.router.errors, clock) if rates.limited else None
         """Limits on what connectors send, if there are any."""
@@ -163,7 +170,7 @@ class AggregatorService:
         )
         self._heartbeat = LoopingCall(self._send_heartbeat)
         self._heartbeat.clock = clock
-        self.observed = AggregatorStatus(self.shoset, self.router, self.startup, self.diallers, self.admission)
+        self.observed = AggregatorStatus(self.shoset, self.router, self.startup, self.diallers, self.admission, spool)
         self._api = serving.root(self._tenancy(in_thread, fetch, now), self._running(), self._require_ready)
 
     def _tenancy(
@@ -210,6 +217,8 @@ class AggregatorService:
             tenant=identity.tenant,
             instance=identity.instance.hex(),
         )
+        if self.spool is not None:
+            await self.spool.open()
         await self.startup.run()
         self.log.info(
             "ready: connectors dial {address}, the API is at http://{api}",
@@ -246,6 +255,8 @@ class AggregatorService:
         self.shoset.stop()
         if self.admission is not None:
             self.admission.stop()
+        if self.spool is not None:
+            await self.spool.close()
         await self.database.close()
 
     # Steps of protocol.md 8.

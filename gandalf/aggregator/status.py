@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import gandalf
 from gandalf.aggregator.admission import Admission
+from gandalf.aggregator.spool import Spool
 from gandalf.aggregator.startup import Startup
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.errors import readable
@@ -33,12 +34,14 @@ class AggregatorStatus:
         startup: Startup,
         diallers: Diallers,
         admission: Admission | None,
+        spool: Spool | None = None,
     ) -> None:
         self._shoset = shoset
         self._router = router
         self._startup = startup
         self._diallers = diallers
         self._admission = admission
+        self._spool = spool
         self._since = shoset.clock.seconds()
 
     def status(self) -> dict[str, Any]:
@@ -85,6 +88,7 @@ class AggregatorStatus:
             "messages": dict(sorted(router.counters.items())),
             "connections": describe_counters(shoset),
             "limits": None if self._admission is None else self._admission.describe(),
+            "spool": None if self._spool is None else self._spool.describe(),
             "errors": dict(router.errors.counts),
             "recent_errors": describe_errors(router.errors),
         }

@@ -36,6 +36,7 @@ def makeService(options: Options) -> IService:
     from gandalf.aggregator.fetching import fetch
     from gandalf.aggregator.requests import SecretRefused
     from gandalf.aggregator.service import AggregatorService
+    from gandalf.aggregator.spooling import spool_of
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
@@ -77,6 +78,7 @@ def makeService(options: Options) -> IService:
             reactor, reactor.getThreadPool(), function, *arguments
         ),
         fetch=lambda url: fetch(HTTPClient(Agent(reactor)), url),
+        spool=spool_of(config, reactor),
     )
     runner.setServiceParent(top)  # type: ignore[no-untyped-call]
     return top

@@ -7,7 +7,7 @@ ms, sizes in bytes. All are frozen. They are made by `gandalf.config.load` and `
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
@@ -17,6 +17,7 @@ from gandalf.config.types import (
     Database,
     DatabaseURI,
     Definitions,
+    Directory,
     Drain,
     File,
     Format,
@@ -115,6 +116,15 @@ class Pool(Section):
 
     connections: Annotated[int, between(1, 100, "connections")] = 2
     statement_timeout: Annotated[int, between(100, 600_000, "ms")] = 30_000
+
+
+class Spool(Section):
+    """[spool]: where events wait on disk while the whole cluster is away, if anywhere."""
+
+    directory: Directory = Field(default="", validate_default=True)
+    max_bytes: Annotated[int, between(2**20, 2**40, "bytes")] = 2**30
+    fsync: Annotated[Literal["always", "interval", "never"], allowed("always, interval or never")] = "always"
+    fsync_interval: Annotated[int, between(1, 10_000, "ms")] = 50
 
 
 class Status(Section):
@@ -260,6 +270,7 @@ class AggregatorConfig(Section):
     tls: TLS | None = None
     api: API
     database: Pool
+    spool: Spool
     limits: AggregatorLimits
     log: Log
 

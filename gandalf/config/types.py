@@ -123,6 +123,23 @@ def _optional_file(value: object, info: ValidationInfo) -> Path | None:
     return None if value == "" else _file(value, info)
 
 
+def _directory(value: object, info: ValidationInfo) -> Path | None:
+    if value == "":
+        return None
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not the name of a directory")
+    path = context_of(info).directory / value
+    try:
+        there = next(each for each in (path, *path.parents) if each.exists())
+    except OSError as error:
+        raise ValueError(f"cannot be used: {error.strerror}") from None
+    if not there.is_dir():
+        raise ValueError(f"{there} is no directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} may not be written to")
+    return path
+
+
 def _secret_file(value: object, info: ValidationInfo) -> Path | None:
     if value == "":
         return None
@@ -208,6 +225,11 @@ LinkAddresses = Annotated[
 File = Annotated[Path, BeforeValidator(_file), allowed(f"the path of a readable file, {_RELATIVE}")]
 OptionalFile = Annotated[
     Path | None, BeforeValidator(_optional_file), allowed(f'the path of a readable file, {_RELATIVE}; or ""')
+]
+Directory = Annotated[
+    Path | None,
+    BeforeValidator(_directory),
+    allowed(f'the path of a directory that can be written to, or be made, {_RELATIVE}; or ""'),
 ]
 Definitions = Annotated[
     tuple[Annotated[Path, BeforeValidator(_file_or_directory)], ...],

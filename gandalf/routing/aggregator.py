@@ -24,6 +24,7 @@ from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, is_free,
 from gandalf.routing.feeders import Feeders
 from gandalf.routing.heartbeats import Heartbeats
 from gandalf.routing.held import HeldFrames
+from gandalf.routing.keeper import Keeper
 from gandalf.routing.link import CLUSTER, CONNECTOR, Link, Links
 from gandalf.routing.replies import Askers, verdict
 from gandalf.routing.unsettled import EventCharge, Unsettled
@@ -38,6 +39,7 @@ class AggregatorRouter:
     :param database: told of a ``configurationDatabase`` frame that came unasked (protocol.md 6.4b).
     :param max_timeout: seconds, upper bound of a command's budget (protocol.md 6.2).
     :param pending_bytes: of commands that are on their way in either direction; more is ``OVERLOADED``.
+    :param keeper: takes charge of events while the whole cluster is away; None: nobody does.
     :param logical_name: under which this process itself takes events, by a tap; no connector has to bear it.
     """
 
@@ -56,6 +58,7 @@ class AggregatorRouter:
         database: Callable[[Frame], None],
         logical_name: str = "",
         pending_bytes: int = sys.maxsize,
+        keeper: Keeper | None = None,
     ) -> None:
         self.tenant = tenant
         self.taps: list[Callable[[Frame], None]] = []
@@ -74,13 +77,14 @@ class AggregatorRouter:
         self._max_timeout = max_timeout
         self._database = database
         self._logical_name = logical_name
+        self._keeper = keeper
         self._rotation = Rotation()
         # A command comes back from the cluster under its own uuid, resolved: what the cluster sends has a window of
         # its own. An event does not come back; whoever brings it again is not heard.
         self._seen = DuplicateWindow(duplicate_window)
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
         self._unsettled = Unsettled(self._endings.check)
-        self._adrift: list[tuple[Parcel, EventCharge]] = []
+        self._adrift: list[EventCharge] = []
         self._askers = Askers(links)
         self._held: HeldFrames | None = HeldFrames(clock)
         self._feeders = Feeders()
@@ -215,7 +219,13 @@ class AggregatorRouter:
 
     def _event_from_connector(self, parcel: Parcel, origin: Link) -> Charge:
         charge = self._unsettled.begin(parcel, origin)
-        if self._to_members(parcel, charge):
+        keeper = self._keeper
+        if keeper is not None and keeper.keeping:
+            keeper.keep(charge)
+            reached = True
+        else:
+            reached = self._to_members(parcel, charge)
+        if reached:
             if self.taps:
                 self._tell_taps(parcel)
             self._to_connectors(parcel, origin)
@@ -226,7 +236,7 @@ class AggregatorRouter:
         """Whether the cluster can have ``parcel``; its origin is told when not."""
         members = self._links.of_type(CLUSTER)
         if not members:
-            self._adrift.append((parcel, charge))
+            self._adrift.append(charge)
             return True
         length = length_of(parcel)
         able = [member for member in members if length <= member.max_frame]
@@ -418,8 +428,10 @@ class AggregatorRouter:
         self._endings.stay(link)
         if link.type == CLUSTER:
             adrift, self._adrift = self._adrift, []
-            for frame, charge in adrift:
-                self._to_members(frame, charge)
+            for charge in adrift:
+                self.send_kept(charge)
+            if self._keeper is not None:
+                self._keeper.cluster_back()
         self._resume()
 
     def link_lost(self, link: Link) -> None:
@@ -427,6 +439,7 @@ class AggregatorRouter:
         self._endings.stay(link)
         for table in (self.from_connectors, self.from_cluster, self.own):
             table.link_lost(link)
+        self._look_for_cluster(link)
 
     def introduce(self, member: Link) -> None:
         """A member that has just accepted our secret is told who is here: each connector's latest heartbeat."""
@@ -441,11 +454,14 @@ class AggregatorRouter:
 
     def relieved(self) -> None:
         """A link takes frames again (protocol.md 6.7)."""
+        if self._keeper is not None:
+            self._keeper.relieved()
         self._resume()
 
     def leaving(self, link: Link, finish: Callable[[], None]) -> None:
         """The peer said bye: ``finish`` once nothing is pending there."""
         self._endings.leave(link, finish)
+        self._look_for_cluster(link)
 
     def expired(self, frame: Frame, charge: Charge | None) -> None:
         """``frame`` waited too long for a link that was broken, and is kept for it no more (protocol.md 5.3)."""
@@ -456,6 +472,36 @@ class AggregatorRouter:
             message = "the message was not delivered to the cluster within its timeout"
             self.answer(frame, charge.origin, failures.EXPIRED, message)
             charge.settle()
+
+    # For whoever keeps events while the cluster is away.
+
+    def send_kept(self, charge: EventCharge) -> None:
+        """The cluster is there: it is to have what ``charge`` is about now; the origin is told when it cannot."""
+        if charge.parcel.count == 1 or all(accepts(link, charge.parcel) for link in self._links.of_type(CLUSTER)):
+            self._to_members(charge.parcel, charge)
+            return
+        # Perhaps only some of its frames are too long.
+        for each in charge.apart():
+            self._to_members(each.parcel, each)
+
+    @property
+    def members_take(self) -> bool:
+        """Whether a member is there and takes frames."""
+        for member in self._links.of_type(CLUSTER):
+            if member.available and member.validated and is_free(member):
+                return True
+        return False
+
+    def read_again(self) -> None:
+        """Whoever keeps events takes more, or has sent the cluster all."""
+        self._resume()
+
+    def _look_for_cluster(self, gone: Link) -> None:
+        """After ``gone`` is: perhaps it was the last member."""
+        if self._keeper is None or gone.type != CLUSTER:
+            return
+        if not any(member.available and member.validated for member in self._links.of_type(CLUSTER)):
+            self._keeper.cluster_left(self._unsettled)
 
     # For whoever ends the process, or looks at it.
 
@@ -508,10 +554,10 @@ class AggregatorRouter:
             self._feeders.resume()
 
     def _cluster_takes(self) -> bool:
-        for member in self._links.of_type(CLUSTER):
-            if member.available and member.validated and is_free(member):
-                return True
-        return False
+        keeper = self._keeper
+        if keeper is not None and keeper.keeping:
+            return keeper.takes
+        return self.members_take
 
 
 _TENANT_RULE = frozenset({kinds.EVENT, kinds.COMMAND, kinds.CONFIG})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 
 from gandalf.routing.charge import Charge
@@ -14,11 +14,12 @@ from gandalf.wire.runs import Parcel
 class EventCharge(Charge):
     """Events from a connector: settled as far as one cluster member has acknowledged them."""
 
-    __slots__ = ("_settled", "keepers", "origin", "uuids")
+    __slots__ = ("_settled", "keepers", "origin", "parcel", "uuids")
 
-    def __init__(self, uuids: Sequence[bytes], origin: Link, settled: Callable[[Sequence[bytes]], None]) -> None:
-        super().__init__(len(uuids))
-        self.uuids = uuids
+    def __init__(self, parcel: Parcel, origin: Link, settled: Callable[[Sequence[bytes]], None]) -> None:
+        super().__init__(parcel.count)
+        self.parcel = parcel
+        self.uuids = parcel.uuids
         self.origin = origin
         self.keepers = 0
         """Links to members that keep the events until they are acknowledged."""
@@ -30,6 +31,19 @@ class EventCharge(Charge):
         if done > before and not self.settled:
             super().advance(done)
             self._settled(self.uuids if done - before == self.count else self.uuids[before:done])
+
+    def apart(self) -> list[EventCharge]:
+        """One for each event that is not settled; this one is settled as far as they are without a gap."""
+        frames = self.parcel.frames()[self.done :]
+        each: list[EventCharge] = []
+
+        def settled(uuids: Sequence[bytes]) -> None:
+            while each[self.done - first :] and each[self.done - first].settled:
+                self.advance(self.done + 1)
+
+        first = self.done
+        each += [EventCharge(frame, self.origin, settled) for frame in frames]
+        return each
 
 
 class Unsettled:
@@ -45,11 +59,14 @@ class Unsettled:
     def __len__(self) -> int:
         return len(self._charges)
 
+    def __iter__(self) -> Iterator[EventCharge]:
+        """In the order in which the events came."""
+        return iter(list(dict.fromkeys(self._charges.values())))
+
     def begin(self, parcel: Parcel, origin: Link) -> EventCharge:
         """``parcel`` has come from ``origin``."""
-        uuids = parcel.uuids
-        charge = EventCharge(uuids, origin, self._settled)
-        self._charges.update(dict.fromkeys(uuids, charge))
+        charge = EventCharge(parcel, origin, self._settled)
+        self._charges.update(dict.fromkeys(charge.uuids, charge))
         return charge
 
     def get(self, uuid: bytes) -> Charge | None:

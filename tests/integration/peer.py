@@ -171,10 +171,10 @@ def dial(port: int, logical_name: str, type: str, *, tenant: str = "tenant1", **
 
 
 class Listener:
-    """Where another program dials a :class:`Peer`."""
+    """Where another program dials a :class:`Peer`; ``port`` 0: any that is free."""
 
-    def __init__(self, logical_name: str = "cluster", type: str = "cl") -> None:
-        self.sock = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, logical_name: str = "cluster", type: str = "cl", port: int = 0) -> None:
+        self.sock = socket.create_server(("127.0.0.1", port))
         self.port: int = self.sock.getsockname()[1]
         self.logical_name = logical_name
         self.type = type
