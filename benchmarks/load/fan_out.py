@@ -9,7 +9,7 @@ from collections.abc import Callable
 from benchmarks.load.crowd import Crowd, CrowdProcess
 from benchmarks.load.lane import Outgoing
 from benchmarks.load.one_way import Rate, discard
-from benchmarks.load.shared import Child, Counters, blocking, timed
+from benchmarks.load.shared import Child, Counters, blocking, carrying, timed
 
 
 def measure(
@@ -37,14 +37,12 @@ def measure(
     copies = receivers or crowd.count
     crowd.ask(Crowd.take, size, every, copies)
     child = Child(lambda: _source(blocking(source), outgoing, counters, window, copies), False)
-    try:
+    with carrying("fan-out", [child]):
         # A slow fan-out is timed until some messages have gone to everybody.
         rate, cpu_us = timed(counters, pids, seconds=seconds, warm=warm, least=3 * copies)
         counters.stop()
         sent = child.result()
         least, most = crowd.answer()
-    finally:
-        child.end()
     if receivers is None and (least, most) != (sent, sent):
         raise RuntimeError(f"{sent} messages sent; a connection received {least} to {most}")
     return Rate(rate, cpu_us)

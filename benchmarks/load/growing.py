@@ -6,7 +6,7 @@ from benchmarks.load import one_way, round_trip
 from benchmarks.load.crowd import Crowd, CrowdProcess
 from benchmarks.load.lane import RoundTrip
 from benchmarks.load.one_way import CHUNK, Rate
-from benchmarks.load.shared import Child, blocking, timed
+from benchmarks.load.shared import Child, blocking, carrying, timed
 
 BATCH = 16
 """Commands of one connector, before another's turn comes."""
@@ -19,14 +19,12 @@ def commands_by_turns(crowd: CrowdProcess, lane: RoundTrip, *, seconds: float, w
     """
     crowd.counters.reset()
     responder = round_trip.respond(lane, crowd.counters, False)
-    try:
+    with carrying(lane.name, [responder]):
         crowd.ask(Crowd.drive, round_trip.WINDOW, BATCH)
         rate, cpu_us = timed(crowd.counters, lane.pids, seconds=seconds, warm=warm)
         crowd.counters.stop()
         sent, answered = crowd.answer()
         round_trip.finish_responder(lane, responder)
-    finally:
-        responder.end()
     if sent != answered:
         raise RuntimeError(f"{sent} commands sent, {answered} answered")
     return Rate(rate, cpu_us)

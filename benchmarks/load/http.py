@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 from benchmarks.load.one_way import Rate
-from benchmarks.load.shared import Child, Counters, timed
+from benchmarks.load.shared import Child, Counters, carrying, timed
 
 CONNECTIONS = 8
 
@@ -44,12 +44,10 @@ def measure(port: int, asked: bytes, pid: int, *, seconds: float, warm: float) -
     """Answers a second; each must be a 200."""
     counters = Counters()
     child = Child(lambda: _ask(port, asked, counters), False)
-    try:
+    with carrying("HTTP", [child]):
         rate, cpu_us = timed(counters, lambda: [pid], seconds=seconds, warm=warm)
         counters.stop()
         child.result()
-    finally:
-        child.end()
     return Rate(rate, cpu_us)
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from benchmarks.load.inbound import READ
 from benchmarks.load.lane import End, OneWay
-from benchmarks.load.shared import Child, Counters, blocking, pinned_servers, timed
+from benchmarks.load.shared import Child, Counters, blocking, carrying, pinned_servers, timed
 
 CHUNK: Final = 128 * 1024
 """Bytes that the source writes at once."""
@@ -43,13 +43,10 @@ def measure(lane: OneWay, *, seconds: float, warm: float, pinned: bool = False) 
     counters = Counters()
     with pinned_servers(lane.pids(), pinned):
         children = _start(lane, counters, None, pinned)
-        try:
+        with carrying(lane.name, children):
             rate, cpu_us = timed(counters, lane.pids, seconds=seconds, warm=warm)
             counters.stop()
             _finish(lane, *children, verifying=False)
-        finally:
-            for child in children:
-                child.end()
     return Rate(rate, cpu_us)
 
 
@@ -60,11 +57,8 @@ def verify(lane: OneWay, count: int) -> None:
     """
     counters = Counters()
     children = _start(lane, counters, count, False)
-    try:
+    with carrying(lane.name, children):
         _finish(lane, *children, verifying=True)
-    finally:
-        for child in children:
-            child.end()
 
 
 def _start(lane: OneWay, counters: Counters, count: int | None, pinned: bool) -> tuple[Child, Child]:

@@ -9,7 +9,7 @@ from typing import Final
 from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, Outgoing, RoundTrip
 from benchmarks.load.one_way import Rate, window
-from benchmarks.load.shared import Child, Counters, blocking, pinned_servers, timed
+from benchmarks.load.shared import Child, Counters, blocking, carrying, pinned_servers, timed
 
 WINDOW: Final = 20_000
 """Messages that wait for their answer."""
@@ -25,13 +25,10 @@ def measure(lane: RoundTrip, *, seconds: float, warm: float, pinned: bool = Fals
     counters = Counters()
     with pinned_servers(lane.pids(), pinned):
         children = start(lane, counters, pinned, most)
-        try:
+        with carrying(lane.name, children):
             rate, cpu_us = timed(counters, lane.pids, seconds=seconds, warm=warm)
             counters.stop()
             sent = finish(lane, *children)
-        finally:
-            for child in children:
-                child.end()
     return Rate(rate, cpu_us, sent)
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, Final
@@ -102,11 +102,35 @@ class Child:
             raise RuntimeError(value)
         return value
 
+    def failure(self) -> str:
+        """Why it failed, if it did."""
+        good, value = self._end.recv() if self._end.poll(0) else (True, None)
+        return "" if good else str(value)
+
     def end(self) -> None:
         """Kill it if it is still there."""
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+@contextlib.contextmanager
+def carrying(name: str, children: Sequence[Child]) -> Iterator[None]:
+    """While the children carry a load; they are ended behind it.
+
+    :raises RuntimeError: it does not go on, with what is wrong with the children.
+    """
+    try:
+        yield
+    except Stalled as error:
+        raise RuntimeError(f"{name}: {error}\n" + "\n".join(child.failure() for child in children)) from None
+    finally:
+        for child in children:
+            child.end()
+
+
+class Stalled(Exception):
+    """Nothing arrives any more."""
 
 
 def _run(work: Callable[[], Any], pinned: bool, end: Connection) -> None:
@@ -158,7 +182,7 @@ def timed(
     Begins `warm` seconds after the first message arrived, and takes `seconds`, or until `least` messages have
     arrived. It begins and ends when something arrives, so that it does not matter in how large pieces messages come.
 
-    :raises RuntimeError: nothing arrives any more.
+    :raises Stalled: nothing arrives any more.
     """
     _change(counters, 0)
     time.sleep(warm)
@@ -175,7 +199,7 @@ def _change(counters: Counters, above: int, timeout: float = 30.0) -> int:
     deadline = time.monotonic() + timeout
     while (received := counters.received) <= above:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"nothing more arrived within {timeout} s")
+            raise Stalled(f"nothing more arrived within {timeout} s")
         time.sleep(0.0005)
     return received
 

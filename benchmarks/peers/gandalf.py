@@ -42,9 +42,11 @@ class GandalfInbound(Inbound):
         return 4 + int.from_bytes(data[position : position + 4], "big")
 
     def other(self, frame: bytes, out: bytearray) -> None:
-        kind = msgpack.unpackb(frame[4:])[0]
+        kind, *_, packed = msgpack.unpackb(frame[4:])
         if kind not in CONTROL:
             self.routed += 1
+            if kind == "evt" and (body := msgpack.unpackb(packed)).get("topic") == "error":
+                raise RuntimeError(f"an error event: {body}")
         elif kind == "ping":
             out += PONG
         elif kind in ("refused", "bye"):

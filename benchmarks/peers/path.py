@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import text
 
-from benchmarks.load.lane import RoundTrip
+from benchmarks.load.lane import End, RoundTrip
 from benchmarks.load.shape import Answer, Field, Shape
 from benchmarks.peers.gandalf import HEARTBEAT, PREFIX, RawPeer, command, receipt, stamped
 from benchmarks.peers.nats import Client, Nats
@@ -44,6 +44,7 @@ class GandalfPath:
     def __init__(self) -> None:
         self._network = Deployment(members=1, aggregators=1)
         self._programs = [self._network.member(0), self._network.aggregator(0)]
+        self._ends: list[tuple[RawPeer, End]] = []
         try:
             for program in self._programs:
                 program.start()
@@ -89,10 +90,13 @@ class GandalfPath:
         # A command that is resolved gets its target into the envelope.
         came = command(payload, "bench1", tenant=tenant, target="bench2")
         answered = receipt("bench1", payload, tenant=tenant)
+        for peer, end in self._ends:
+            peer.go_on(end.inbound)
         until(self._answers, "a command that is answered", log=lambda: self._programs[0].log[-3000:])
         answer = Answer(stamped(answered), (Field(PREFIX, answered.index(b"\xfe" * 16), 16),))
         driver = self._sender.end(Shape.of(answered, PREFIX))
         responder = self._worker.end(Shape.of(came, PREFIX), answer)
+        self._ends = [(self._sender, driver), (self._worker, responder)]
         return RoundTrip(self.name, driver, stamped(asked), responder, self.pids)
 
     def _answers(self) -> bool:

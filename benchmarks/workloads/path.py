@@ -12,16 +12,18 @@ from benchmarks.settings import Settings, opened
 
 NAME = "path"
 WINDOW: Final = 5_000
+UNDER_WAY: Final = 3 << 20
+"""Bytes: less than the high-water mark of a link, above which commands are refused."""
 
 
 def run(settings: Settings, report: Report) -> None:
     """Ours, and NATS with and without a stream."""
     report.remark(
         NAME,
-        f"{WINDOW:,} commands wait for their answer at a time. gandalf: connector, aggregator, member (trace in "
-        "PostgreSQL), aggregator, connector; the receipt goes from the aggregator to the sender directly and to the "
-        "member for the trace. nats: leaf, hub, leaf, and back the same way. Neither PostgreSQL nor JetStream "
-        "forces its files to disk. CPU: without PostgreSQL's.",
+        f"{WINDOW:,} commands wait for their answer at a time, or {UNDER_WAY >> 20} MiB of them. gandalf: connector, "
+        "aggregator, member (trace in PostgreSQL), aggregator, connector; the receipt goes from the aggregator to "
+        "the sender directly and to the member for the trace. nats: leaf, hub, leaf, and back the same way. Neither "
+        "PostgreSQL nor JetStream forces its files to disk. CPU: without PostgreSQL's.",
     )
     makers: list[Any] = [GandalfPath, NatsPath]
     if not settings.quick:
@@ -32,9 +34,10 @@ def run(settings: Settings, report: Report) -> None:
             lanes = [system.lane(payload) for system in systems]
             before = [system.recorded() for system in systems]
             sent = [0] * len(systems)
+            most = min(WINDOW, UNDER_WAY // payload)
             for _ in range(settings.rounds):
                 for number, lane in enumerate(lanes):
-                    found = round_trip.measure(lane, seconds=settings.seconds, warm=settings.warm, most=WINDOW)
+                    found = round_trip.measure(lane, seconds=settings.seconds, warm=settings.warm, most=most)
                     sent[number] += found.sent
                     report.add(
                         NAME,
