@@ -35,14 +35,14 @@ def window(size: int, frames: int = IN_FLIGHT) -> int:
     return max(min(frames, IN_FLIGHT_BYTES // size), 2)
 
 
-def measure(lane: OneWay, *, seconds: float, warm: float, pinned: bool = False) -> Rate:
-    """Carry the load for so long.
+def measure(lane: OneWay, *, seconds: float, warm: float, pinned: bool = False, most: int = IN_FLIGHT) -> Rate:
+    """Carry the load for so long, at most `most` messages ahead of the sink.
 
     :raises RuntimeError: not everything that was sent arrived.
     """
     counters = Counters()
     with pinned_servers(lane.pids(), pinned):
-        children = _start(lane, counters, None, pinned)
+        children = _start(lane, counters, None, pinned, most)
         with carrying(lane.name, children):
             rate, cpu_us = timed(counters, lane.pids, seconds=seconds, warm=warm)
             counters.stop()
@@ -56,15 +56,15 @@ def verify(lane: OneWay, count: int) -> None:
     :raises RuntimeError: they differ.
     """
     counters = Counters()
-    children = _start(lane, counters, count, False)
+    children = _start(lane, counters, count, False, IN_FLIGHT)
     with carrying(lane.name, children):
         _finish(lane, *children, verifying=True)
 
 
-def _start(lane: OneWay, counters: Counters, count: int | None, pinned: bool) -> tuple[Child, Child]:
+def _start(lane: OneWay, counters: Counters, count: int | None, pinned: bool, most: int) -> tuple[Child, Child]:
     blocking(lane.source.sock), blocking(lane.sink.sock)
     sink = Child(lambda: _sink(lane.sink, counters, count is not None), pinned)
-    source = Child(lambda: _source(lane, counters, count), pinned)
+    source = Child(lambda: _source(lane, counters, count, most), pinned)
     return source, sink
 
 
@@ -76,10 +76,10 @@ def _finish(lane: OneWay, source: Child, sink: Child, verifying: bool) -> None:
     lane.sink.inbound.carried_on(routed)
 
 
-def _source(lane: OneWay, counters: Counters, count: int | None) -> tuple[int, int]:
+def _source(lane: OneWay, counters: Counters, count: int | None, most: int) -> tuple[int, int]:
     """Send until stopped, or `count` messages; returns how many, and the sum of their identifiers."""
     outgoing, sock = lane.outgoing, lane.source.sock
-    chunk, most = max(CHUNK // outgoing.size, 1), window(outgoing.size)
+    chunk, most = max(CHUNK // outgoing.size, 1), window(outgoing.size, most)
     chunk = min(chunk, most // 2)
     sent = sums = 0
     while not counters.stopped and (count is None or sent < count):
