@@ -238,8 +238,13 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """The cluster is there, the disk has room: everything arrives."""
-        if not hasattr(self, "members"):
-            return
+        try:
+            self.finish()
+        finally:
+            shutil.rmtree(self.directory)
+
+    def finish(self) -> None:
+        """Let everything arrive, and look."""
         self.disk(False)
         self.congestion(False)
         self.member_comes(0)
@@ -258,7 +263,6 @@ class SpoolMachine(RuleBasedStateMachine):
         assert not self.process.spool.keeping
         self.process.close()
         assert self.clock.getDelayedCalls() == []
-        shutil.rmtree(self.directory)
 
 
 class SpoolModelTest(SynchronousTestCase):
