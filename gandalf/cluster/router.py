@@ -223,11 +223,14 @@ class ClusterRouter:
         """Each is acknowledged when the trace has it, in the order in which they came."""
         charge = self._unsettled.begin(parcel, origin)
         finished = 0
+        given_up = False
 
         def done(error: Exception | None) -> None:
-            nonlocal finished
+            nonlocal finished, given_up
             finished += 1
-            if isinstance(error, DatabaseUnavailable):
+            # What was being written at that time is told of last: which those are that were given up is not known.
+            given_up = given_up or isinstance(error, DatabaseUnavailable)
+            if given_up:
                 self._unsettled.abandon(charge, finished - 1)
                 return
             if error is not None:

@@ -19,7 +19,7 @@ from gandalf.cluster.router import ClusterRouter
 from gandalf.routing.link import AGGREGATOR
 from gandalf.routing.testing import TENANT, FakeLink, FrameMaker, run_of
 from gandalf.shoset.session import Inbox
-from gandalf.store.errors import Conflict
+from gandalf.store.errors import Conflict, DatabaseUnavailable
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import Done
 from gandalf.wire import kinds
@@ -240,3 +240,13 @@ class TwinsTest(SynchronousTestCase):
         ):
             self.assertIsNotNone(side.router.route_run(run_of(frames), side.links["a"]))
         self.assertEqual(len(side.records), 15)
+
+    def test_the_trace_gives_up_amid_a_run(self) -> None:
+        """What a member that stops gives up is never acknowledged, though what came before it is written after that."""
+        side = Side(in_runs=True)
+        make = FrameMaker("git1")
+        charge = side.router.route_run(run_of([make.event() for _ in range(4)]), side.links["a"])
+        assert charge is not None
+        for error in (DatabaseUnavailable("given up"), DatabaseUnavailable("given up"), None, None):
+            side.waiting.popleft()(error)
+        self.assertEqual((charge.done, side.router.unsettled), (0, 0))
