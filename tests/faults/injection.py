@@ -61,7 +61,7 @@ class Injector:
             "drain instance": self._drain,
             "drain connector": self._drain,
             "drain over the API": self._drain_over_api,
-            "lose the database, then a member": self._lose_both,
+            "kill all members without database": self._lose_both,
             "kill all members": self._kill,
             "kill all instances": self._kill,
             "restart database, fast": lambda fault: self._restart_database(fault, signal.SIGINT),
@@ -152,15 +152,17 @@ class Injector:
         await deferToThread(database.start)
 
     async def _lose_both(self, fault: Fault) -> None:
-        """What a member has not recorded yet dies with it."""
-        (process,) = self._processes(fault.subject)
+        """What the members have not recorded yet dies with them."""
+        processes = self._processes(fault.subject)
         proxy = self._network.proxies[DATABASE]
         self._cut_off(proxy)
         await self._wait(fault.duration / 2)
-        process.kill()
+        for process in processes:
+            process.kill()
         await self._wait(fault.duration / 2)
         proxy.refuse(False)
-        process.start()
+        for process in processes:
+            process.start()
 
     async def _rotate(self, fault: Fault) -> None:
         tenants = list(INSTANCES)

@@ -8,7 +8,7 @@ from typing import Final
 
 SEEDS: Final = {
     1: "all instances die at once; with 9 and 21 every kind of fault",
-    9: "all members die at once, and one without its database",
+    9: "all members die at once, once without their database",
     21: "what the two others lack",
 }
 """What is run, and why: a seed that found a fault of the programs stays, with what it found."""

@@ -43,7 +43,7 @@ class ScheduleTests(SynchronousTestCase):
 
     def test_a_brother_is_there(self) -> None:
         """Of the members, and of the instances, one is broken at a time, and has time to come back."""
-        broken = [fault for fault in self.faults if fault.kind.startswith(("kill", "stop", "drain", "lose"))]
+        broken = [fault for fault in self.faults if fault.kind.startswith(("kill", "stop", "drain"))]
         for role in ("member", "instance", "connector"):
             own = [fault for fault in broken if fault.subject in (role, *stage().processes(role))]
             self.assertGreater(len(own), 50)
