@@ -20,6 +20,9 @@ from tests.faults.proxy import Pair, Proxy
 from tests.faults.schedule import Fault
 
 FLAP_INTERVAL = 0.2
+TAKES_PART_WITHIN = 8.0
+"""Seconds that are waited for a program that was started; other faults may keep it from its work for longer."""
+
 DRAINED_WITHIN = 20.0
 """Seconds in which a program that was told to end must have ended."""
 
@@ -111,8 +114,18 @@ class Injector:
         for process in processes:
             process.kill()
         await self._wait(fault.duration)
+        await self._start(processes)
+
+    async def _start(self, processes: list[Process]) -> None:
+        """Start them again. Their roles are left in peace until they take part again, so that there are brothers."""
         for process in processes:
             process.start()
+        deadline = time.monotonic() + TAKES_PART_WITHIN
+        while time.monotonic() < deadline:
+            trouble = await deferToThread(self._network.whole)
+            if not trouble:
+                return
+            await self._wait(0.1)
 
     async def _stop(self, fault: Fault) -> None:
         (process,) = self._processes(fault.subject)
@@ -141,7 +154,7 @@ class Injector:
                 self.troubles.append(f"{process.name} did not end within {DRAINED_WITHIN:.0f} s, told to drain")
                 process.kill()
             await self._wait(0.05)
-        process.start()
+        await self._start([process])
 
     # The database.
 
@@ -161,8 +174,7 @@ class Injector:
             process.kill()
         await self._wait(fault.duration / 2)
         proxy.refuse(False)
-        for process in processes:
-            process.start()
+        await self._start(processes)
 
     async def _rotate(self, fault: Fault) -> None:
         tenants = list(INSTANCES)

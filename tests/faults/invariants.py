@@ -5,7 +5,8 @@ An event is *owed* to a connector to which it is addressed when one of these hel
 
 - the connector had a session with the instance by way of which the event came in (known of the streams `DIRECT`);
 - it had a session with every instance of its tenant;
-- it had a session with one instance, and no member and no instance of the tenant ended.
+- it had a session with one instance, and no member and no instance of the tenant ended, nor within `RELINKED` seconds
+  before: an instance has to be linked to a member to be given what came in elsewhere.
 
 Otherwise the processes that knew of the event may all have ended before one of them could deliver it: the protocol
 promises no more than that the trace has it.
@@ -26,6 +27,9 @@ from tests.faults.records import CODES
 
 SETTLE: Final = 20.0
 """Seconds in which whatever is late must have come: a dialler waits for 10 s at the most, a fault lasts for 6."""
+
+RELINKED: Final = 30.0
+"""Seconds after the end of a member or an instance in which all are linked again, on a busy machine."""
 
 MAX_TOLD: Final = 20
 """Violations of one kind that are told in full."""
@@ -218,7 +222,7 @@ def owed(history: History, given: Circumstances, receiver: int, stream: int, sin
     steady = [_steady(history, given, receiver, link, name, since, until) for link, name in enumerate(instances)]
     if stream >= DIRECT and steady[stream - DIRECT]:
         return True
-    return all(steady) or (any(steady) and not given.ended([*instances, *given.members], since, until))
+    return all(steady) or (any(steady) and not given.ended([*instances, *given.members], since - RELINKED, until))
 
 
 def _steady(

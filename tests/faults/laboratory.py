@@ -29,7 +29,7 @@ STARTS_WITHIN = 60.0
 TOLD_AFTER = 5.0
 """Seconds after which is told what is waited for."""
 
-BROTHER_THERE = 3.0
+BROTHER_THERE = 1.0
 """Seconds before and after a loss in which a brother must have been there, and nothing else broken down."""
 
 
@@ -254,4 +254,4 @@ class Laboratory:
         return deferLater(self._reactor, seconds)
 
 
-_TAKEN_DOWN = frozenset({*MEMBERS, *INSTANCES[NORTH], "database"})
+_TAKEN_DOWN = frozenset({*MEMBERS, *INSTANCES[NORTH], "member", "instance", "database"})

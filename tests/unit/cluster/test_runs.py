@@ -242,7 +242,7 @@ class TwinsTest(SynchronousTestCase):
         self.assertEqual(len(side.records), 15)
 
     def test_the_trace_gives_up_amid_a_run(self) -> None:
-        """What a member that stops gives up is never acknowledged, though what came before it is written after that."""
+        """What a member that stops gives up is never acknowledged, though more is written after that."""
         side = Side(in_runs=True)
         make = FrameMaker("git1")
         charge = side.router.route_run(run_of([make.event() for _ in range(4)]), side.links["a"])

@@ -317,6 +317,12 @@ class OwedTests(SynchronousTestCase):
         self.world.add(20.5, Kind.SESSION, OTHER, link=0, other=A1)
         self.assertTrue(self.lost())
 
+    def test_a_session_anew_and_a_member_ended_before(self) -> None:
+        """The other instance may not have found the new member yet."""
+        self.world.add(20.5, Kind.SESSION, OTHER, link=0, other=A1)
+        self.world.end("m1", 15)
+        self.assertFalse(self.lost())
+
     def test_a_session_anew_and_a_member_ended(self) -> None:
         """Neither path was there throughout."""
         self.world.add(20.5, Kind.SESSION, OTHER, link=0, other=A1)
