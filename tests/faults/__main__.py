@@ -27,8 +27,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the schedule of faults (default: 1)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults (default: 60)")
     parser.add_argument("--pause", type=float, default=2.5, help="seconds between two faults, on the average")
-    parser.add_argument("--events", type=float, default=30.0, help="a second from each connector")
+    parser.add_argument("--events", type=float, default=36.0, help="a second from each connector")
     parser.add_argument("--commands", type=float, default=8.0, help="a second from each connector of the library")
+    parser.add_argument("--spare", default="", help="processes that are never ended, as m2,a2, to watch their memory")
     parser.add_argument("--report", type=Path, help="where the table goes as JSON")
     parser.add_argument("--keep", type=Path, help="where logs and histories stay; removed otherwise")
     parser.add_argument("--quiet", action="store_true", help="only the table")
@@ -63,7 +64,8 @@ def run(asked: argparse.Namespace, directory: Path) -> dict[str, Any] | str:
         if not asked.quiet:
             print(f"{time.monotonic() - started:8.2f} {text}", flush=True)
 
-    settings = Settings(asked.seed, asked.seconds, asked.pause, asked.events, asked.commands)
+    spared = tuple(filter(None, asked.spare.split(",")))
+    settings = Settings(asked.seed, asked.seconds, asked.pause, asked.events, asked.commands, spared)
     laboratory = Laboratory(settings, directory, reactor, say)
 
     def begin() -> None:

@@ -105,9 +105,9 @@ class Injector:
     # Processes.
 
     def _processes(self, subject: str) -> list[Process]:
-        """A process, or all of a role."""
-        role = self._network.stage.processes(subject)
-        return [self._network.processes[name] for name in role or (subject,)]
+        """A process, or all of a role that may be ended."""
+        mortal = self._network.stage.mortal(subject)
+        return [self._network.processes[name] for name in mortal or (subject,)]
 
     async def _kill(self, fault: Fault) -> None:
         processes = self._processes(fault.subject)

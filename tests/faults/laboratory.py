@@ -41,6 +41,7 @@ class Settings:
     :param pause: seconds between two faults, on the average.
     :param events: a second, from each connector.
     :param commands: a second, from each connector that is written with the library.
+    :param spared: processes that are never ended.
     :param heals_within: seconds after the last fault in which everything must be whole again.
     :param calm: seconds in which everything must succeed then.
     """
@@ -50,6 +51,7 @@ class Settings:
     pause: float
     events: float
     commands: float
+    spared: tuple[str, ...] = ()
     heals_within: float = 60.0
     calm: float = 2.0
 
@@ -67,7 +69,12 @@ class Laboratory:
         self._say = say
         self._not_healed = ""
         self._network = Network(
-            directory, reactor, events=settings.events, commands=settings.commands, seed=settings.seed
+            directory,
+            reactor,
+            events=settings.events,
+            commands=settings.commands,
+            seed=settings.seed,
+            spared=settings.spared,
         )
         self._injector = Injector(self._network, reactor, say)
 

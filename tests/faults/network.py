@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
+
 from gandalf.rest import RestClient, RestError
 from gandalf.store import secrets, tenants
 from gandalf.wire.body import unpack_body
@@ -72,7 +74,9 @@ class Network:
     :param directory: where configurations, logs and histories go.
     """
 
-    def __init__(self, directory: Path, reactor: Any, *, events: float, commands: float, seed: int) -> None:
+    def __init__(
+        self, directory: Path, reactor: Any, *, events: float, commands: float, seed: int, spared: tuple[str, ...]
+    ) -> None:
         self.directory = directory
         self.database = DatabaseServer(directory)
         self.processes: dict[str, Process] = {}
@@ -87,7 +91,7 @@ class Network:
         self._names: dict[tuple[str, str], str] = {}
         self._events, self._commands = events, commands
         self._players = players()
-        self.stage = stage()
+        self.stage = attrs.evolve(stage(), spared=spared)
 
     # Making it. `prepare` blocks, `listen` is for the reactor's thread, `configure` blocks again.
 

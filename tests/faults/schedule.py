@@ -93,10 +93,16 @@ class Stage:
     instances: tuple[str, ...]
     connectors: tuple[str, ...]
     links: tuple[str, ...]
+    spared: tuple[str, ...] = ()
+    """Processes that are never ended, though all else befalls them: their memory can be watched for long."""
 
     def processes(self, role: str) -> tuple[str, ...]:
         """Those of a role; none of what is no role."""
         return {"member": self.members, "instance": self.instances, "connector": self.connectors}.get(role, ())
+
+    def mortal(self, role: str) -> tuple[str, ...]:
+        """Those of a role that may be ended."""
+        return tuple(name for name in self.processes(role) if name not in self.spared)
 
 
 def plan(seed: int, seconds: float, pause: float, stage: Stage) -> list[Fault]:
@@ -135,7 +141,9 @@ def _subject(kind: _Kind, stage: Stage, choose: Callable[[tuple[str, ...]], str]
         return choose(stage.links)
     if kind.scope == DATABASE:
         return "database"
-    return choose(tuple(name for role in kind.roles for name in stage.processes(role)))
+    ends = kind.scope == PROCESS and not kind.name.startswith("stop")
+    among = stage.mortal if ends else stage.processes
+    return choose(tuple(name for role in kind.roles for name in among(role)))
 
 
 def _lock(kind: _Kind, subject: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faults.network import stage
@@ -35,6 +36,13 @@ class ScheduleTests(SynchronousTestCase):
         """Its seeds have every kind of fault between them."""
         kinds = {fault.kind for seed in SEEDS for fault in plan(seed, SECONDS, PAUSE, stage())}
         self.assertEqual(kinds, set(NAMES))
+
+    def test_spared(self) -> None:
+        """A process that is spared is stopped and cut off as any other, and never ended."""
+        spared = attrs.evolve(stage(), spared=("m2", "a2"))
+        kinds = {fault.kind.split()[0] for fault in plan(7, 1800, 2.5, spared) if fault.subject in ("m2", "a2")}
+        self.assertEqual(kinds, {"stop", "cut", "flap", "refuse", "disconnect"})
+        self.assertEqual(spared.mortal("member"), ("m1",))
 
     def test_in_time(self) -> None:
         """In order, and over when the run is."""
