@@ -309,6 +309,7 @@ class AggregatorService:
             return
         if self.diallers.same_instance(link):
             return
+        self.router.member_linked(link)
         if not self._linked.called:
             self._linked.callback(None)
         if self.shoset.draining:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.routing import failures
+from gandalf.routing.audience import Audience
 from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.endings import Endings
@@ -26,7 +27,7 @@ from gandalf.routing.heartbeats import Heartbeats
 from gandalf.routing.held import HeldFrames
 from gandalf.routing.keeper import Keeper
 from gandalf.routing.link import CLUSTER, CONNECTOR, Link, Links
-from gandalf.routing.replies import Askers, verdict
+from gandalf.routing.requests import RequestRules
 from gandalf.routing.unsettled import EventCharge, Unsettled
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
@@ -75,7 +76,6 @@ class AggregatorRouter:
         self._clock = clock
         self._links = links
         self._max_timeout = max_timeout
-        self._database = database
         self._logical_name = logical_name
         self._keeper = keeper
         self._rotation = Rotation()
@@ -85,18 +85,23 @@ class AggregatorRouter:
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
         self._unsettled = Unsettled(self._endings.check)
         self._adrift: list[EventCharge] = []
-        self._askers = Askers(links)
+        self._known: set[Link] = set()
+        """Members that are given every event, from the first on that was not safe when they were linked."""
+        self._given: dict[EventCharge, None] = {}
+        """What they were given and none has acknowledged, in order."""
+        requests = RequestRules(tenant, links, self.own, self._send_once, self.answer, self.counters, database)
         self._held: HeldFrames | None = HeldFrames(clock)
+        self._audience = Audience(links)
         self._feeders = Feeders()
         self.heartbeats = Heartbeats(make_frame)
         self._rules: dict[str, Callable[[Any, Link], Charge | None]] = {
             kinds.EVENT: self._event,
             kinds.COMMAND: self._command,
             kinds.CONFIG: self._config,
-            kinds.CONFIGURATION: self._request,
-            kinds.LOGICAL_CONFIGURATION: self._request,
-            kinds.SECRET: self._request,
-            kinds.CONFIGURATION_DATABASE: self._configuration_database,
+            kinds.CONFIGURATION: requests.request,
+            kinds.LOGICAL_CONFIGURATION: requests.request,
+            kinds.SECRET: requests.request,
+            kinds.CONFIGURATION_DATABASE: requests.configuration_database,
             kinds.HEARTBEAT: self._heartbeat,
         }
 
@@ -241,6 +246,7 @@ class AggregatorRouter:
         length = length_of(parcel)
         able = [member for member in members if length <= member.max_frame]
         charge.keepers = len(able)
+        charge.given(self._given)
         for member in able:
             member.send(parcel, charge)
         if not able:
@@ -277,20 +283,19 @@ class AggregatorRouter:
                 if link.validated and link is not origin:
                     link.send(parcel)
             return
-        topics: list[str] | None = None
-        for link in self._links.of_type(CONNECTOR):
-            if link is origin or not link.validated:
-                continue
-            if not link.filters:
+        audience = self._audience
+        for link in audience.of_all:
+            if link.validated and link is not origin:
                 link.send(parcel)
-                continue
-            if topics is None:
-                topics = [topic_of(frame) for frame in parcel.frames()]
-            wanted = {uuid for uuid, topic in zip(parcel.uuids, topics, strict=True) if link.wants(topic)}
-            if len(wanted) == parcel.count:
-                link.send(parcel)
-            elif wanted and isinstance(parcel, Run):
-                link.send(parcel.only(wanted))
+        if not audience.choosy:
+            return
+        wanted: dict[Link, set[bytes]] = {}
+        for frame in parcel.frames():
+            for link in audience.of(topic_of(frame)):
+                if link.validated and link is not origin:
+                    wanted.setdefault(link, set()).add(frame.uuid)
+        for link, uuids in wanted.items():
+            link.send(parcel if len(uuids) == parcel.count else parcel.only(uuids))
 
     # 6.2 Command
 
@@ -338,63 +343,6 @@ class AggregatorRouter:
         else:
             self._send_once(frame, origin, "the cluster", self._members())
 
-    # 6.4 Configuration, logicalConfiguration, secret
-
-    def _request(self, frame: Frame, origin: Link) -> None:
-        if frame.reference is not None:
-            self._reply(frame, origin)
-        elif origin.type == CLUSTER:
-            self._ask(self._own_tenant(frame), origin, f"connector {frame.target!r}", self._connectors(frame.target))
-        else:
-            asked = frame.replace(tenant=self.tenant, target=origin.logical_name)
-            self._ask(asked, origin, "the cluster", self._members())
-
-    def _ask(self, frame: Frame, origin: Link, group: str, candidates: list[Link]) -> None:
-        self._askers.remember(frame, origin)
-        self._send_once(frame, origin, group, candidates)
-
-    def _reply(self, frame: Frame, origin: Link) -> None:
-        if origin.type == CLUSTER and self.own.answer(frame):
-            return
-        asker = self._askers.take(frame, origin)
-        if asker is None:
-            self.counters["replies that nobody asked for"] += 1
-            return
-        receiver, reply = self._askers.receiver(asker, frame), self._own_tenant(frame)
-        if receiver is None:
-            self.counters["replies whose asker is gone"] += 1
-            return
-        if not accepts(receiver, reply):
-            message = f"{length_of(reply)} bytes is more than {asker.logical_name!r}, who asked, accepts"
-            self.answer(frame, origin, failures.TOO_LARGE, message)
-            return
-        receiver.send(reply)
-        if frame.kind == kinds.SECRET and asker.type == CONNECTOR:
-            self._read_validation(frame, asker)
-
-    def _read_validation(self, reply: Frame, asker: Link) -> None:
-        """The cluster's word on a connector's secret passes by."""
-        word = verdict(reply)
-        if word is None:
-            return
-        if word.accepted:
-            asker.validated = True
-            self.log.info("{name} is validated", name=asker.logical_name)
-            return
-        self.log.warn("the secret of {name} is refused: {reason}", name=asker.logical_name, reason=word.reason)
-        self.counters["secrets refused"] += 1
-        asker.dismiss(failures.NOT_VALIDATED, word.reason or "the cluster does not accept the secret")
-        asker.forget()
-
-    # 6.4b configurationDatabase
-
-    def _configuration_database(self, frame: Frame, origin: Link) -> None:
-        if origin.type == CONNECTOR:
-            message = "configurationDatabase is between the cluster and the aggregator only"
-            self.answer(frame, origin, failures.NOT_AUTHORISED, message)
-        elif frame.reference is None or not self.own.answer(frame):
-            self._database(frame)
-
     # 6.4c Heartbeat
 
     def _heartbeat(self, frame: Frame, origin: Link) -> None:
@@ -426,6 +374,7 @@ class AggregatorRouter:
     def link_up(self, link: Link) -> None:
         """``link`` is there again: whoever waited for the cluster is read again."""
         self._endings.stay(link)
+        self._audience.changed()
         if link.type == CLUSTER:
             adrift, self._adrift = self._adrift, []
             for charge in adrift:
@@ -441,12 +390,27 @@ class AggregatorRouter:
             table.link_lost(link)
         self._look_for_cluster(link)
 
+    def member_linked(self, member: Link) -> None:
+        """``member`` is linked, nothing was routed since: if it is new, it is given what no other has acknowledged.
+
+        Else that would wait for those others, who may never come back, and what comes from now on would overtake it.
+        """
+        if member in self._known:
+            return
+        self._known.add(member)
+        for charge in list(self._given):
+            if accepts(member, charge.parcel):
+                member.send(charge.parcel, charge)
+                charge.keepers += 1
+
     def introduce(self, member: Link) -> None:
         """A member that has just accepted our secret is told who is here: each connector's latest heartbeat."""
         self.heartbeats.introduce(member)
 
     def link_gone(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
+        self._known.discard(link)
+        self._audience.changed()
         self._feeders.forget(link)
         self.heartbeats.forget(link)
         if self._held is not None:
@@ -535,10 +499,7 @@ class AggregatorRouter:
     def _connectors(self, target: str) -> list[Link]:
         return validated(self._links.named(CONNECTOR, target))
 
-    def _own_tenant(self, frame: Frame) -> Frame:
-        return frame if frame.tenant == self.tenant else frame.replace(tenant=self.tenant)
-
-    def _send_once(self, frame: Frame, origin: Link, group: str, candidates: list[Link]) -> None:
+    def _send_once(self, frame: Frame, origin: Link, group: str, candidates: Sequence[Link]) -> None:
         """To one connection, and no waiting (protocol.md 6.3)."""
         try:
             self._rotation.order(group, candidates, frame)[0].send(frame)

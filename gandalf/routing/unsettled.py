@@ -14,7 +14,7 @@ from gandalf.wire.runs import Parcel
 class EventCharge(Charge):
     """Events from a connector: settled as far as one cluster member has acknowledged them."""
 
-    __slots__ = ("_settled", "keepers", "origin", "parcel", "uuids")
+    __slots__ = ("_given", "_settled", "keepers", "origin", "parcel", "uuids")
 
     def __init__(self, parcel: Parcel, origin: Link, settled: Callable[[Sequence[bytes]], None]) -> None:
         super().__init__(parcel.count)
@@ -24,12 +24,20 @@ class EventCharge(Charge):
         self.keepers = 0
         """Links to members that keep the events until they are acknowledged."""
         self._settled = settled
+        self._given: dict[EventCharge, None] | None = None
+
+    def given(self, to_members: dict[EventCharge, None]) -> None:
+        """Stand among what members were given, until it is settled."""
+        self._given = to_members
+        to_members[self] = None
 
     def advance(self, done: int) -> None:
         """One member has so many of them, from the first on."""
         before = self.done
         if done > before and not self.settled:
             super().advance(done)
+            if self.settled and self._given is not None:
+                self._given.pop(self, None)
             self._settled(self.uuids if done - before == self.count else self.uuids[before:done])
 
     def apart(self) -> list[EventCharge]:

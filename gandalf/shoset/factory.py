@@ -86,6 +86,7 @@ class ShosetFactory(Factory):
         """New links are refused with ``DRAINING``."""
         self.make_uuid = UUIDMaker(now, random)
         self._connections: set[ShosetProtocol] = set()
+        self._signs: dict[str, tuple[float, bytes]] = {}
         self._keeping: dict[ShosetLink, IDelayedCall] = {}
         self._when_closed: list[Deferred[None]] = []
         self.kept = KeptBytes(self)
@@ -122,6 +123,14 @@ class ShosetFactory(Factory):
     def control_frame(self, kind: str, body: bytes) -> Frame:
         """A frame of link control (protocol.md 5)."""
         return make_frame(kind, self.make_uuid(), self.identity.tenant, "", None, 0, int(self.now() * 1000), body)
+
+    def sign_of_life(self, kind: str) -> bytes:
+        """The bytes of a ``ping`` or a ``pong``; all that are sent within a second are the same message."""
+        now = self.clock.seconds()
+        made = self._signs.get(kind)
+        if made is None or now - made[0] >= 1.0:
+            made = self._signs[kind] = now, self.control_frame(kind, b"\x80").raw
+        return made[1]
 
     # Connections and links.
 

@@ -174,19 +174,21 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
     def say(self, kind: str, body: bytes) -> None:
         """Send a frame of link control; nothing follows the last word.
 
-        A peer that does not read must not make us keep what it makes us say. While the transport takes nothing more,
-        signs of life are left out, since bytes are on their way; of brothers the latest are told later.
+        A peer that does not read must not make us keep what it makes us say: of brothers the latest are told later.
         """
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        if not self.writable:
-            if kind in (kinds.PING, kinds.PONG):
-                return
-            if kind == kinds.BROTHERS:
-                self._late_brothers = body
-                return
+        if not self.writable and kind == kinds.BROTHERS:
+            self._late_brothers = body
+            return
         with self.shoset.batch:
             self.queue(self.shoset.control_frame(kind, body).raw)
+
+    def show_life(self, kind: str) -> None:
+        """Send a ping or a pong, unless the transport takes nothing more: bytes are on their way then."""
+        if self.writable and self.phase not in (Phase.CLOSING, Phase.CLOSED):
+            with self.shoset.batch:
+                self.queue(self.shoset.sign_of_life(kind))
 
     def stop_reading(self) -> None:
         """Take nothing more from the peer for now."""
@@ -301,7 +303,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self.link.acknowledged(AckBody.parse(frame.body).received)  # type: ignore[union-attr]
 
     def _ping(self, frame: Frame) -> None:
-        self.say(kinds.PONG, b"\x80")
+        self.show_life(kinds.PONG)
 
     def _pong(self, frame: Frame) -> None:
         """That something came is all it says."""
@@ -375,7 +377,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
             return
         quiet = now - self._last_sent
         if quiet >= heartbeat or silence >= self._interval:
-            self.say(kinds.PING, b"\x80")
+            self.show_life(kinds.PING)
             quiet = 0.0
         due = min(heartbeat - quiet, self._interval, DEAD_INTERVALS * self._interval - silence, patience)
         self._reset_timer(max(due, 0.001), self._watch)

@@ -53,6 +53,10 @@ class Frame:
         """As of a run: itself."""
         return (self,)
 
+    def only(self, uuids: set[bytes]) -> Frame:
+        """As of a run: there is but one."""
+        return self
+
     def for_target(self, target: str) -> Frame:
         """The same message under another target."""
         return self.replace(target=target)

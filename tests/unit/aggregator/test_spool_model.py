@@ -110,7 +110,7 @@ class SpoolMachine(RuleBasedStateMachine):
             member.link.disconnect()
         for sender in self.senders:
             sender.link.paused = False
-        self.links = FakeLinks(*[sender.link for sender in self.senders], *[member.link for member in self.members])
+        self.links = FakeLinks(*[sender.link for sender in self.senders])
         self.process = Process(self.directory, self.clock, self.links, max_bytes=20_000)
         self.process.start()
 
@@ -159,6 +159,9 @@ class SpoolMachine(RuleBasedStateMachine):
         if not self.members[which].link.available:
             self.members[which].reconnect()
             self.members[which].receive(self.got)
+            if self.members[which].link not in self.links:
+                self.links.add(self.members[which].link)
+                self.process.router.member_linked(self.members[which].link)
             self.process.router.link_up(self.members[which].link)
 
     @precondition(lambda self: self.there)

@@ -81,6 +81,7 @@ class Topics(RoutingCase):
         for patterns, topic, wanted in self.TABLE:
             for origin in (self.flow, self.member1):
                 self.git1.topics = self.git2.topics = patterns
+                self.router.link_up(self.git1)
                 frame = self.make.event(topic)
                 expected = {link: [frame] for link in (self.member1, self.member2, self.flow) if link is not origin}
                 if wanted:
@@ -173,6 +174,26 @@ class EventCharges(RoutingCase):
             self.assertEqual(self.router.unsettled, 0)
             second.acknowledge()
             self.assertEqual(self.router.unsettled, 0)
+
+    def test_a_member_that_is_linked_later(self) -> None:
+        """It too is given what no other has acknowledged, once and before what comes from then on."""
+        self.links.remove(self.member2)
+        safe, charged = self.make.event(), self.make.event()
+        self.drop(safe, self.git1)
+        self.member1.acknowledge()
+        charge = self.drop(charged, self.git1)
+        self.links.add(self.member2)
+        for _ in range(2):
+            self.router.member_linked(self.member2)
+        later = self.make.event()
+        self.drop(later, self.git1)
+        self.assertEqual([frame for frame, _ in self.member2.sent], [charged, later])
+        self.member1.disconnect()
+        self.router.link_lost(self.member1)
+        self.member2.acknowledge(1)
+        self.assertTrue(charge is not None and charge.settled)
+        for link in (self.member1, self.member2, self.git2, self.flow):
+            link.take()
 
     def test_acknowledged_while_it_is_sent(self) -> None:
         """Settled before the rule is done."""

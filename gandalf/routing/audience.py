@@ -1,0 +1,59 @@
+"""Which connectors an event without target goes to (protocol.md 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from gandalf.routing.link import CONNECTOR, Link, Links
+
+REMEMBERED: Final = 10_000
+"""Topics whose listeners are known; beyond that all are looked for anew."""
+
+
+class Audience:
+    """Who wants which topic: found once for each topic, until a connector comes or goes.
+
+    However many connectors there are, an event costs no more than those whom it goes to.
+    """
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._of_all: list[Link] = []
+        self._with_filter: list[Link] = []
+        self._by_topic: dict[str, list[Link]] = {}
+        self._counted = -1
+
+    def changed(self) -> None:
+        """A connector has come, with topics of its own, or is gone."""
+        self._counted = -1
+
+    @property
+    def of_all(self) -> Sequence[Link]:
+        """Those who named no topics; whether they are validated is not looked at."""
+        self._look()
+        return self._of_all
+
+    @property
+    def choosy(self) -> bool:
+        """Whether anybody named topics."""
+        self._look()
+        return bool(self._with_filter)
+
+    def of(self, topic: str) -> Sequence[Link]:
+        """Those who named topics, and of them who wants this one."""
+        self._look()
+        wanting = self._by_topic.get(topic)
+        if wanting is None:
+            if len(self._by_topic) >= REMEMBERED:
+                self._by_topic.clear()
+            wanting = self._by_topic[topic] = [link for link in self._with_filter if link.wants(topic)]
+        return wanting
+
+    def _look(self) -> None:
+        links = self._links.of_type(CONNECTOR)
+        if self._counted != len(links):
+            self._counted = len(links)
+            self._by_topic.clear()
+            self._of_all = [link for link in links if not link.filters]
+            self._with_filter = [link for link in links if link.filters]

@@ -1,0 +1,74 @@
+"""Which connectors an event without target goes to (protocol.md 6.1), found once for each topic."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from gandalf.routing.audience import REMEMBERED, Audience
+from gandalf.routing.link import CONNECTOR
+from gandalf.routing.testing import FakeLink, FakeLinks
+
+
+class Asked(FakeLink):
+    """Counts how often it is asked what it wants."""
+
+    times = 0
+
+    def wants(self, topic: str) -> bool:
+        """As any link."""
+        self.times += 1
+        return super().wants(topic)
+
+
+class AudienceTest(SynchronousTestCase):
+    """``every`` wants all topics, ``one`` and ``other`` some."""
+
+    def setUp(self) -> None:
+        self.every = FakeLink(CONNECTOR, "every")
+        self.one = Asked(CONNECTOR, "one", topics=["a.*"])
+        self.other = Asked(CONNECTOR, "other", topics=["a.b", "c"])
+        self.links = FakeLinks(self.every, self.one, self.other)
+        self.audience = Audience(self.links)
+
+    def test_who(self) -> None:
+        """Those who named none, and those who named this one."""
+        self.assertEqual(self.audience.of_all, [self.every])
+        self.assertTrue(self.audience.choosy)
+        self.assertEqual(self.audience.of("a.b"), [self.one, self.other])
+        self.assertEqual(self.audience.of("c"), [self.other])
+        self.assertEqual(self.audience.of("d"), [])
+
+    def test_asked_once(self) -> None:
+        """However many events of a topic come."""
+        for _ in range(5):
+            self.audience.of("a.b")
+        self.assertEqual((self.one.times, self.other.times), (1, 1))
+
+    def test_changed(self) -> None:
+        """Who comes, goes, or comes back with other topics is known at once."""
+        self.audience.of("c")
+        new = self.links.add(FakeLink(CONNECTOR, "new", topics=["c"]))
+        self.assertEqual(self.audience.of("c"), [self.other, new])
+        self.links.remove(self.other)
+        self.assertEqual(self.audience.of("c"), [new])
+        new.topics = ("d",)
+        self.audience.changed()
+        self.assertEqual(self.audience.of("c"), [])
+        self.assertEqual(self.audience.of("d"), [new])
+
+    def test_nobody_chooses(self) -> None:
+        """Nobody needs know the topic then."""
+        self.links.remove(self.one)
+        self.links.remove(self.other)
+        self.assertFalse(self.audience.choosy)
+
+    def test_bounded(self) -> None:
+        """Senders that make up topics do not fill the memory."""
+        for number in range(REMEMBERED):
+            self.audience.of(str(number))
+        before = self.one.times
+        self.audience.of("0")
+        self.assertEqual(self.one.times, before)
+        self.audience.of("one more")
+        self.audience.of("0")
+        self.assertEqual(self.one.times, before + 2)
