@@ -127,6 +127,7 @@ def _show(status: Mapping[str, Any], connections: list[Mapping[str, Any]]) -> No
     for dialled in status["cluster"]:
         if not dialled["linked"]:
             click.echo(f"no link to the cluster member {dialled['address']}: {dialled['trouble'] or 'dialling'}")
+    _show_bounds(status.get("limits"), status.get("spool"))
     if status["recent_errors"]:
         click.echo()
         table(
@@ -136,6 +137,17 @@ def _show(status: Mapping[str, Any], connections: list[Mapping[str, Any]]) -> No
                 for error in status["recent_errors"][-5:]
             ),
         )
+
+
+def _show_bounds(limits: Mapping[str, Any] | None, spool: Mapping[str, Any] | None) -> None:
+    """What the limits on connectors have done, and what waits on disk; nothing of what is switched off."""
+    if limits is not None:
+        click.echo("over the limits: " + ", ".join(f"{count} {what}" for what, count in limits.items()))
+    if spool is not None:
+        age = "" if spool["oldest"] is None else f", the oldest for {_duration(spool['oldest'])}"
+        trouble = f": {spool['trouble']}" if spool["trouble"] else ""
+        waiting = f"{spool['frames']} events, {spool['bytes']} of {spool['max_bytes']} bytes{age}"
+        click.echo(f"spool {spool['state']}, on disk {waiting}{trouble}")
 
 
 def _duration(seconds: float) -> str:

@@ -155,6 +155,19 @@ class Status(CommandCase):
         for words in ("starting: secret", "127.0.0.1:9100: refused", "established, not validated", "NO_ROUTE"):
             self.assertIn(words, result.output)
 
+    def test_limits_and_spool(self) -> None:
+        """Where they are switched on."""
+        plain = self.run_command("status").output
+        self.assertNotIn("limits", plain)
+        self.assertNotIn("spool", plain)
+        spool = {"state": "usable", "frames": 3, "bytes": 900, "max_bytes": 1000, "oldest": 61.0, "trouble": "full"}
+        self.answers["/api/v1/status"] = {**STATUS, "limits": {"refused": 2, "pauses": 1}, "spool": spool}
+        lines = self.run_command("status").output.splitlines()
+        self.assertIn("over the limits: 2 refused, 1 pauses", lines)
+        self.assertIn("spool usable, on disk 3 events, 900 of 1000 bytes, the oldest for 1 min 1 s: full", lines)
+        self.answers["/api/v1/status"] = {**STATUS, "spool": {**spool, "oldest": None, "trouble": ""}}
+        self.assertIn("spool usable, on disk 3 events, 900 of 1000 bytes", self.run_command("status").output)
+
     def test_json(self) -> None:
         """All that the API says."""
         result = self.run_command("status", "--json")
