@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections import deque
 
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gandalf.cluster.directory import Directory, Speakers
@@ -18,35 +16,31 @@ from gandalf.cluster.resolution import Resolver
 from gandalf.cluster.router import ClusterRouter
 from gandalf.routing.link import AGGREGATOR
 from gandalf.routing.testing import TENANT, FakeLink, FrameMaker, run_of
-from gandalf.shoset.session import Inbox
-from gandalf.store.errors import Conflict, DatabaseUnavailable
+from gandalf.store.errors import Conflict
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import Done
 from gandalf.wire import kinds
 from gandalf.wire.body import unpack_body
-from gandalf.wire.envelope import Frame
-from gandalf.wire.framing import FrameReader
-from gandalf.wire.runs import Run
+from tests.unit.twins import Side, Twins, run_twins
 
-LINKS = ["a", "b", "stranger", "other"]
 OTHER = "tenant2"
 
 
-class Side:
-    """A member's router and those around it."""
+class MemberSide(Side):
+    """A member's router and four aggregators, one of them another tenant's."""
+
+    router: ClusterRouter
 
     def __init__(self, *, in_runs: bool) -> None:
-        self.in_runs = in_runs
-        self.clock = Clock()
-        self.records: list[tuple[str, TraceRecord]] = []
-        self.waiting: deque[Done] = deque()
-        self.links = {
+        links = {
             "a": FakeLink(AGGREGATOR, "aggregator1", label="a"),
             "b": FakeLink(AGGREGATOR, "aggregator1", label="b"),
             "stranger": FakeLink(AGGREGATOR, "aggregator1", validated=False),
             "other": FakeLink(AGGREGATOR, "aggregator2", tenant=OTHER),
         }
-        self.inboxes = {name: Inbox(lambda: None) for name in self.links}
+        super().__init__(links, in_runs=in_runs)
+        self.records: list[tuple[str, TraceRecord]] = []
+        self.waiting: deque[Done] = deque()
         presence = Presence(self.clock.seconds)
         self.router = ClusterRouter(
             FrameMaker("cluster1", "gandalf", first=1 << 100),
@@ -60,10 +54,10 @@ class Side:
             request=lambda frame, link: None,
             member="cluster1",
         )
-        for link in self.links.values():
+        for link in links.values():
             self.router.link_up(link)
         for name, connector in (("a", "git1"), ("b", "git1"), ("b", "git2"), ("other", "git1")):
-            presence.seen(self.links[name], connector, "vcs")
+            presence.seen(links[name], connector, "vcs")
 
     def look_up(self, tenant: str) -> Deferred[Speakers]:
         """What the database knows."""
@@ -74,54 +68,38 @@ class Side:
         self.records.append((tenant, record))
         self.waiting.append(done)
 
-    def arrive(self, name: str, frames: list[Frame]) -> None:
-        """``frames`` come in one chunk."""
-        link, inbox = self.links[name], self.inboxes[name]
-        chunk = b"".join(frame.raw for frame in frames)
-        reader = FrameReader(8 << 20)
-        for parcel in reader.feed_parcels(chunk) if self.in_runs else reader.feed(chunk):
-            if isinstance(parcel, Run):
-                charge = self.router.route_run(parcel, link)
-                if charge is not None:
-                    inbox.take(charge, parcel.count)
-                    continue
-            for frame in parcel.frames():
-                inbox.take(self.router.route(frame, link))
-
     def shown(self) -> dict[str, object]:
-        """All that anybody could tell from outside. Error events may come in another order, under other uuids."""
-        told: dict[str, object] = {}
-        for name, link in self.links.items():
-            bodies = [(frame, unpack_body(frame.body)) for frame, _ in link.sent]
-            told[name] = [frame.raw for frame, body in bodies if body.get("topic") != "error"]
-            told[f"errors to {name}"] = sorted(
-                (frame.reference or b"", frame.target, json.loads(body["payload"])["message"])
-                for frame, body in bodies
-                if body.get("topic") == "error"
-            )
-            told[f"count of {name}"] = self.inboxes[name].received
+        """And what the trace has, and what the router says of itself.
+
+        Over one link, commands for one component come in order; those for several need not.
+        """
         router = self.router
-        told["trace"] = [(tenant, record) for tenant, record in self.records if record.topic != "error"]
-        told["router"] = (router.pending, router.unsettled, dict(router.counters), len(self.waiting))
-        told["pending"] = sorted(
-            (uuid, str(pending.link), pending.tried)
-            for pending in router.commands
-            for uuid in router.commands.unanswered(pending).uuids
-        )
-        return told
+        by_target: dict[str, object] = {}
+        for name, link in self.links.items():
+            sent = [frame for frame, _ in link.sent if unpack_body(frame.body).get("topic") != "error"]
+            by_target[name] = {
+                frame.target: [each.raw for each in sent if each.target == frame.target] for frame in sent
+            }
+        return super().shown() | {
+            **by_target,
+            "trace": [(tenant, record) for tenant, record in self.records if record.topic != "error"],
+            "router": (router.pending, router.unsettled, dict(router.counters), len(self.waiting)),
+            "pending": self.pending(router.commands),
+        }
 
 
-class Twins(RuleBasedStateMachine):
-    """Two sides to which the same happens; one of them works in runs."""
+class MemberTwins(Twins):
+    """What comes to a member."""
+
+    sides: tuple[MemberSide, MemberSide]
 
     def __init__(self) -> None:
         super().__init__()
-        self.sides = [Side(in_runs=True), Side(in_runs=False)]
+        self.sides = MemberSide(in_runs=True), MemberSide(in_runs=False)
         self.make = FrameMaker("git1")
-        self.known: list[Frame] = []
 
     @rule(
-        name=st.sampled_from(LINKS),
+        number=st.integers(0, 3),
         count=st.integers(1, 5),
         command=st.booleans(),
         to=st.sampled_from(["", "git1", "git2", "nobody"]),
@@ -130,33 +108,32 @@ class Twins(RuleBasedStateMachine):
         tenant=st.sampled_from([TENANT, TENANT, TENANT, OTHER]),
     )
     def send(
-        self, name: str, count: int, command: bool, to: str, pivots: list[str], timeout: int, tenant: str
+        self, number: int, count: int, command: bool, to: str, pivots: list[str], timeout: int, tenant: str
     ) -> None:
         """Frames alike come."""
         frames = []
-        for number in range(count):
+        for each in range(count):
             if command:
-                body: dict[str, object] = {"command": "DO", "context": {"connector_type": pivots[number]}}
+                body: dict[str, object] = {"command": "DO", "context": {"connector_type": pivots[each]}}
                 frames.append(self.make(kinds.COMMAND, body, target=to, timeout=timeout, tenant=tenant))
             else:
                 frames.append(self.make.event("a.b", target=to, tenant=tenant))
-        self.arrive(name, frames)
+        self.arrive(number, frames)
 
-    @rule(name=st.sampled_from(LINKS), malformed=st.booleans())
-    def send_odd(self, name: str, malformed: bool) -> None:
+    @rule(number=st.integers(0, 3), malformed=st.booleans())
+    def send_odd(self, number: int, malformed: bool) -> None:
         """One of several cannot be recorded."""
-        odd: dict[str, object] = {"topic": 5, "event": "B"} if malformed else {"topic": "a", "event": "B"}
-        bodies: list[dict[str, object]] = [{"topic": "a", "event": "B"}, {"topic": "a", "event": "B"}, odd]
-        self.arrive(name, [self.make(kinds.EVENT, body) for body in bodies])
+        good: dict[str, object] = {"topic": "a", "event": "B"}
+        odd: dict[str, object] = {"topic": 5, "event": "B"} if malformed else good
+        self.arrive(number, [self.make(kinds.EVENT, body) for body in (good, good, odd)])
 
-    @rule(name=st.sampled_from(LINKS), data=st.data(), errors=st.booleans())
-    def answer(self, name: str, data: st.DataObject, errors: bool) -> None:
+    @rule(number=st.integers(0, 3), data=st.data(), errors=st.booleans())
+    def answer(self, number: int, data: st.DataObject, errors: bool) -> None:
         """Events with references: receipts, or errors of whoever has a command and cannot."""
         if not self.known:
             return
-        chosen = data.draw(
-            st.lists(st.sampled_from(self.known), min_size=1, max_size=5, unique_by=lambda frame: frame.uuid)
-        )
+        known = st.sampled_from(self.known)
+        chosen = data.draw(st.lists(known, min_size=1, max_size=5, unique_by=lambda frame: frame.uuid))
         tenant = data.draw(st.sampled_from([TENANT, TENANT, OTHER]))
         if errors:
             payload = json.dumps({"code": "NO_ROUTE", "message": "nobody"})
@@ -164,19 +141,7 @@ class Twins(RuleBasedStateMachine):
         else:
             body = {"topic": "DO", "event": "TAKEN"}
         frames = [self.make(kinds.EVENT, body, reference=frame.uuid, tenant=tenant) for frame in chosen]
-        self.arrive(name, frames)
-
-    @rule(name=st.sampled_from(LINKS), data=st.data())
-    def again(self, name: str, data: st.DataObject) -> None:
-        """Frames that came before, from there or from elsewhere."""
-        if self.known:
-            self.arrive(name, data.draw(st.lists(st.sampled_from(self.known), min_size=1, max_size=4)))
-
-    def arrive(self, name: str, frames: list[Frame]) -> None:
-        """On both sides."""
-        self.known = [*self.known, *frames][-20:]
-        for side in self.sides:
-            side.arrive(name, frames)
+        self.arrive(number, frames)
 
     @rule(count=st.integers(1, 6), refused=st.booleans())
     def commit(self, count: int, refused: bool) -> None:
@@ -185,52 +150,17 @@ class Twins(RuleBasedStateMachine):
             for _ in range(min(1 if refused else count, len(side.waiting))):
                 side.waiting.popleft()(Conflict("no") if refused else None)
 
-    @rule(name=st.sampled_from(LINKS), there=st.booleans())
-    def link(self, name: str, there: bool) -> None:
-        """A connection breaks, or is there again."""
-        for side in self.sides:
-            if there:
-                side.links[name].reconnect()
-                side.router.link_up(side.links[name])
-            else:
-                side.links[name].disconnect()
-                side.router.link_lost(side.links[name])
 
-    @rule(name=st.sampled_from(LINKS), congested=st.booleans())
-    def congest(self, name: str, congested: bool) -> None:
-        """A connection has too much to send, or no longer."""
-        for side in self.sides:
-            side.links[name].congested = congested
-
-    @rule(seconds=st.sampled_from([0.5, 1.0, 5.0]))
-    def wait(self, seconds: float) -> None:
-        """Time passes."""
-        for side in self.sides:
-            side.clock.pump([0.25] * round(seconds / 0.25))
-
-    @invariant()
-    def same(self) -> None:
-        """Nobody can tell them apart."""
-        one, other = (side.shown() for side in self.sides)
-        for key, value in other.items():
-            assert one[key] == value, key
-
-
-class TwinsTest(SynchronousTestCase):
-    """The machine under trial."""
+class RunsTest(SynchronousTestCase):
+    """The machine under trial, and that it tries what it is to try."""
 
     def test_runs_or_not(self) -> None:
         """Whatever comes, from wherever, however it is answered, recorded, cut or delayed."""
-        run_state_machine_as_test(
-            Twins,
-            settings=settings(
-                derandomize=True, deadline=None, database=None, max_examples=200, stateful_step_count=30
-            ),
-        )
+        run_twins(MemberTwins)
 
     def test_runs_there_are(self) -> None:
         """Most that comes is really worked on in one piece."""
-        side = Side(in_runs=True)
+        side = MemberSide(in_runs=True)
         make = FrameMaker("git1")
         body: dict[str, object] = {"command": "DO", "context": {"connector_type": "vcs"}}
         for frames in (
@@ -240,13 +170,3 @@ class TwinsTest(SynchronousTestCase):
         ):
             self.assertIsNotNone(side.router.route_run(run_of(frames), side.links["a"]))
         self.assertEqual(len(side.records), 15)
-
-    def test_the_trace_gives_up_amid_a_run(self) -> None:
-        """What a member that stops gives up is never acknowledged, though more is written after that."""
-        side = Side(in_runs=True)
-        make = FrameMaker("git1")
-        charge = side.router.route_run(run_of([make.event() for _ in range(4)]), side.links["a"])
-        assert charge is not None
-        for error in (DatabaseUnavailable("given up"), DatabaseUnavailable("given up"), None, None):
-            side.waiting.popleft()(error)
-        self.assertEqual((charge.done, side.router.unsettled), (0, 0))
