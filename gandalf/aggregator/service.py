@@ -309,7 +309,7 @@ class AggregatorService:
             return
         if self.diallers.same_instance(link):
             return
-        self.router.member_linked(link)
+        self.router.to_cluster.member_linked(link)
         if not self._linked.called:
             self._linked.callback(None)
         if self.shoset.draining:
@@ -353,7 +353,7 @@ class AggregatorService:
     def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3."""
         frame, _, charge = kept
-        self.router.expired(frame, charge)
+        self.router.to_cluster.expired(frame, charge)
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
         """A member tells of its peers, or of our own brothers (protocol.md 9)."""

@@ -271,13 +271,13 @@ class Spool:
         Nothing is written from when this begins until the cluster leaves, so that the file keeps the order.
         """
         while self._waiting:
-            if not self._router.members_take:
+            if not self._router.to_cluster.members_take:
                 return
             entry = self._waiting.popleft()
             self._waiting_bytes -= entry.size
             del self._known[entry.charge]
             if not self._too_old(entry.charge.parcel, entry.charge.origin, entry.arrived):
-                self._router.send_kept(entry.charge)
+                self._router.to_cluster.send_kept(entry.charge)
             else:
                 entry.charge.settle()
         self._keeping = False
@@ -357,7 +357,7 @@ class Spool:
         return (
             self._in_flight < IN_FLIGHT_FRAMES
             and self._in_flight_bytes < IN_FLIGHT_BYTES
-            and self._router.members_take
+            and self._router.to_cluster.members_take
         )
 
     def _work(self, add: list[Row], remove: list[int], after: int | None) -> _Done:
@@ -448,7 +448,7 @@ class Spool:
             self.sent -= 1
             charge.settle()
         else:
-            self._router.send_kept(charge)
+            self._router.to_cluster.send_kept(charge)
 
     def _acknowledged(self, rows: list[Row]) -> None:
         """A member has them, or nobody ever will: their origin was told."""
@@ -515,5 +515,5 @@ class Spool:
         self._waiting_bytes = 0
         known, self._known = self._known, {}
         for charge in known:
-            self._router.send_kept(charge)
+            self._router.to_cluster.send_kept(charge)
         self._keeping = False

@@ -17,18 +17,18 @@ from twisted.python.failure import Failure
 from gandalf.routing import failures
 from gandalf.routing.audience import Audience
 from gandalf.routing.charge import SETTLED, Charge
+from gandalf.routing.cluster_events import ClusterEvents
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.endings import Endings
-from gandalf.routing.errors import ErrorEvents, MakeFrame, topic_of
+from gandalf.routing.errors import ErrorEvents, MakeFrame
 from gandalf.routing.failures import RoutingFailure
-from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, is_free, length_of, validated
+from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, validated
 from gandalf.routing.feeders import Feeders
 from gandalf.routing.heartbeats import Heartbeats
 from gandalf.routing.held import HeldFrames
 from gandalf.routing.keeper import Keeper
 from gandalf.routing.link import CLUSTER, CONNECTOR, Link, Links
 from gandalf.routing.requests import RequestRules
-from gandalf.routing.unsettled import EventCharge, Unsettled
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
 from gandalf.wire.runs import Parcel, Run
@@ -66,7 +66,7 @@ class AggregatorRouter:
         """Each is told of every event that is routed, once, wherever it comes from and whoever it is for."""
         self.errors = ErrorEvents(make_frame, now)
         self.counters: Counter[str] = Counter()
-        self._endings = Endings(self._pending_on, lambda: bool(self.pending or self._unsettled))
+        self._endings = Endings(self._pending_on, lambda: bool(self.pending or self.unsettled))
         self.from_connectors = FallThrough(clock, idle=self._endings.idle, max_bytes=pending_bytes)
         """Commands on their way to the cluster."""
         self.from_cluster = FallThrough(clock, idle=self._endings.idle, max_bytes=pending_bytes)
@@ -77,18 +77,13 @@ class AggregatorRouter:
         self._links = links
         self._max_timeout = max_timeout
         self._logical_name = logical_name
-        self._keeper = keeper
         self._rotation = Rotation()
         # A command comes back from the cluster under its own uuid, resolved: what the cluster sends has a window of
         # its own. An event does not come back; whoever brings it again is not heard.
         self._seen = DuplicateWindow(duplicate_window)
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
-        self._unsettled = Unsettled(self._endings.check)
-        self._adrift: list[EventCharge] = []
-        self._known: set[Link] = set()
-        """Members that are given every event, from the first on that was not safe when they were linked."""
-        self._given: dict[EventCharge, None] = {}
-        """What they were given and none has acknowledged, in order."""
+        self.to_cluster = ClusterEvents(links, keeper, self.answer, self._endings.check)
+        """Events on their way to the cluster."""
         requests = RequestRules(tenant, links, self.own, self._send_once, self.answer, self.counters, database)
         self._held: HeldFrames | None = HeldFrames(clock)
         self._audience = Audience(links)
@@ -144,7 +139,7 @@ class AggregatorRouter:
         if window.seen(frame.uuid):
             self.counters["duplicates"] += 1
             # Not yet safe with the cluster: it counts when it is.
-            return self._unsettled.get(frame.uuid)
+            return self.to_cluster.unsettled.get(frame.uuid)
         self.counters[frame.kind] += 1
         if waited:
             return self._route_late(frame, origin, waited)
@@ -223,38 +218,13 @@ class AggregatorRouter:
         return charge
 
     def _event_from_connector(self, parcel: Parcel, origin: Link) -> Charge:
-        charge = self._unsettled.begin(parcel, origin)
-        keeper = self._keeper
-        if keeper is not None and keeper.keeping:
-            keeper.keep(charge)
-            reached = True
-        else:
-            reached = self._to_members(parcel, charge)
+        charge, reached = self.to_cluster.send(parcel, origin)
         if reached:
             if self.taps:
                 self._tell_taps(parcel)
-            self._to_connectors(parcel, origin)
+            self._audience.send(parcel, origin)
             self._pause_if_cluster_does_not_take(origin)
         return charge
-
-    def _to_members(self, parcel: Parcel, charge: EventCharge) -> bool:
-        """Whether the cluster can have ``parcel``; its origin is told when not."""
-        members = self._links.of_type(CLUSTER)
-        if not members:
-            self._adrift.append(charge)
-            return True
-        length = length_of(parcel)
-        able = [member for member in members if length <= member.max_frame]
-        charge.keepers = len(able)
-        charge.given(self._given)
-        for member in able:
-            member.send(parcel, charge)
-        if not able:
-            message = f"{length} bytes is more than any cluster member accepts"
-            for frame in parcel.frames():
-                self.answer(frame, charge.origin, failures.TOO_LARGE, message)
-            charge.settle()
-        return bool(able)
 
     def _event_from_cluster(self, parcel: Parcel, origin: Link) -> None:
         if self.taps:
@@ -267,7 +237,7 @@ class AggregatorRouter:
             if member is not origin and accepts(member, parcel):
                 # The cluster has it: where it cannot be sent soon, it need not be kept.
                 member.send(parcel, SETTLED)
-        self._to_connectors(parcel, origin)
+        self._audience.send(parcel, origin)
 
     def _tell_taps(self, parcel: Parcel) -> None:
         for frame in parcel.frames():
@@ -276,26 +246,6 @@ class AggregatorRouter:
                     tap(frame)
                 except Exception:
                     self.log.failure("whoever listens to {uuid} failed", uuid=frame.uuid.hex())
-
-    def _to_connectors(self, parcel: Parcel, origin: Link) -> None:
-        if parcel.target:
-            for link in self._links.named(CONNECTOR, parcel.target):
-                if link.validated and link is not origin:
-                    link.send(parcel)
-            return
-        audience = self._audience
-        for link in audience.of_all:
-            if link.validated and link is not origin:
-                link.send(parcel)
-        if not audience.choosy:
-            return
-        wanted: dict[Link, set[bytes]] = {}
-        for frame in parcel.frames():
-            for link in audience.of(topic_of(frame)):
-                if link.validated and link is not origin:
-                    wanted.setdefault(link, set()).add(frame.uuid)
-        for link, uuids in wanted.items():
-            link.send(parcel if len(uuids) == parcel.count else parcel.only(uuids))
 
     # 6.2 Command
 
@@ -376,11 +326,7 @@ class AggregatorRouter:
         self._endings.stay(link)
         self._audience.changed()
         if link.type == CLUSTER:
-            adrift, self._adrift = self._adrift, []
-            for charge in adrift:
-                self.send_kept(charge)
-            if self._keeper is not None:
-                self._keeper.cluster_back()
+            self.to_cluster.member_up()
         self._resume()
 
     def link_lost(self, link: Link) -> None:
@@ -388,20 +334,7 @@ class AggregatorRouter:
         self._endings.stay(link)
         for table in (self.from_connectors, self.from_cluster, self.own):
             table.link_lost(link)
-        self._look_for_cluster(link)
-
-    def member_linked(self, member: Link) -> None:
-        """``member`` is linked, nothing was routed since: if it is new, it is given what no other has acknowledged.
-
-        Else that would wait for those others, who may never come back, and what comes from now on would overtake it.
-        """
-        if member in self._known:
-            return
-        self._known.add(member)
-        for charge in list(self._given):
-            if accepts(member, charge.parcel):
-                member.send(charge.parcel, charge)
-                charge.keepers += 1
+        self._left(link)
 
     def introduce(self, member: Link) -> None:
         """A member that has just accepted our secret is told who is here: each connector's latest heartbeat."""
@@ -409,7 +342,7 @@ class AggregatorRouter:
 
     def link_gone(self, link: Link) -> None:
         """The session of ``link`` is forgotten."""
-        self._known.discard(link)
+        self.to_cluster.member_gone(link)
         self._audience.changed()
         self._feeders.forget(link)
         self.heartbeats.forget(link)
@@ -418,54 +351,21 @@ class AggregatorRouter:
 
     def relieved(self) -> None:
         """A link takes frames again (protocol.md 6.7)."""
-        if self._keeper is not None:
-            self._keeper.relieved()
+        self.to_cluster.relieved()
         self._resume()
 
     def leaving(self, link: Link, finish: Callable[[], None]) -> None:
         """The peer said bye: ``finish`` once nothing is pending there."""
         self._endings.leave(link, finish)
-        self._look_for_cluster(link)
+        self._left(link)
 
-    def expired(self, frame: Frame, charge: Charge | None) -> None:
-        """``frame`` waited too long for a link that was broken, and is kept for it no more (protocol.md 5.3)."""
-        if not isinstance(charge, EventCharge) or charge.settled:
-            return
-        charge.keepers -= 1
-        if not charge.keepers:
-            message = "the message was not delivered to the cluster within its timeout"
-            self.answer(frame, charge.origin, failures.EXPIRED, message)
-            charge.settle()
-
-    # For whoever keeps events while the cluster is away.
-
-    def send_kept(self, charge: EventCharge) -> None:
-        """The cluster is there: it is to have what ``charge`` is about now; the origin is told when it cannot."""
-        if charge.parcel.count == 1 or all(accepts(link, charge.parcel) for link in self._links.of_type(CLUSTER)):
-            self._to_members(charge.parcel, charge)
-            return
-        # Perhaps only some of its frames are too long.
-        for each in charge.apart():
-            self._to_members(each.parcel, each)
-
-    @property
-    def members_take(self) -> bool:
-        """Whether a member is there and takes frames."""
-        for member in self._links.of_type(CLUSTER):
-            if member.available and member.validated and is_free(member):
-                return True
-        return False
+    def _left(self, link: Link) -> None:
+        if link.type == CLUSTER:
+            self.to_cluster.member_left()
 
     def read_again(self) -> None:
         """Whoever keeps events takes more, or has sent the cluster all."""
         self._resume()
-
-    def _look_for_cluster(self, gone: Link) -> None:
-        """After ``gone`` is: perhaps it was the last member."""
-        if self._keeper is None or gone.type != CLUSTER:
-            return
-        if not any(member.available and member.validated for member in self._links.of_type(CLUSTER)):
-            self._keeper.cluster_left(self._unsettled)
 
     # For whoever ends the process, or looks at it.
 
@@ -477,7 +377,7 @@ class AggregatorRouter:
     @property
     def unsettled(self) -> int:
         """Events from connectors that no cluster member has acknowledged yet."""
-        return len(self._unsettled)
+        return len(self.to_cluster.unsettled)
 
     @property
     def paused(self) -> int:
@@ -507,18 +407,12 @@ class AggregatorRouter:
             self.answer(frame, origin, failure.code, str(failure))
 
     def _pause_if_cluster_does_not_take(self, origin: Link) -> None:
-        if origin.type == CONNECTOR and not self._cluster_takes():
+        if origin.type == CONNECTOR and not self.to_cluster.taken:
             self._feeders.pause(origin)
 
     def _resume(self) -> None:
-        if self._feeders and self._held is None and self._cluster_takes():
+        if self._feeders and self._held is None and self.to_cluster.taken:
             self._feeders.resume()
-
-    def _cluster_takes(self) -> bool:
-        keeper = self._keeper
-        if keeper is not None and keeper.keeping:
-            return keeper.takes
-        return self.members_take
 
 
 _TENANT_RULE = frozenset({kinds.EVENT, kinds.COMMAND, kinds.CONFIG})

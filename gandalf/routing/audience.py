@@ -1,11 +1,13 @@
-"""Which connectors an event without target goes to (protocol.md 6.1)."""
+"""Which connectors an event goes to (protocol.md 6.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+from gandalf.routing.errors import topic_of
 from gandalf.routing.link import CONNECTOR, Link, Links
+from gandalf.wire.runs import Parcel
 
 REMEMBERED: Final = 10_000
 """Topics whose listeners are known; beyond that all are looked for anew."""
@@ -49,6 +51,26 @@ class Audience:
                 self._by_topic.clear()
             wanting = self._by_topic[topic] = [link for link in self._with_filter if link.wants(topic)]
         return wanting
+
+    def send(self, parcel: Parcel, origin: Link) -> None:
+        """To every validated connection but ``origin``: of its target if it has one, else of those who want it."""
+        if parcel.target:
+            for link in self._links.named(CONNECTOR, parcel.target):
+                if link.validated and link is not origin:
+                    link.send(parcel)
+            return
+        for link in self.of_all:
+            if link.validated and link is not origin:
+                link.send(parcel)
+        if not self.choosy:
+            return
+        wanted: dict[Link, set[bytes]] = {}
+        for frame in parcel.frames():
+            for link in self.of(topic_of(frame)):
+                if link.validated and link is not origin:
+                    wanted.setdefault(link, set()).add(frame.uuid)
+        for link, uuids in wanted.items():
+            link.send(parcel if len(uuids) == parcel.count else parcel.only(uuids))
 
     def _look(self) -> None:
         links = self._links.of_type(CONNECTOR)

@@ -161,7 +161,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.members[which].receive(self.got)
             if self.members[which].link not in self.links:
                 self.links.add(self.members[which].link)
-                self.process.router.member_linked(self.members[which].link)
+                self.process.router.to_cluster.member_linked(self.members[which].link)
             self.process.router.link_up(self.members[which].link)
 
     @precondition(lambda self: self.there)

@@ -184,7 +184,7 @@ class EventCharges(RoutingCase):
         charge = self.drop(charged, self.git1)
         self.links.add(self.member2)
         for _ in range(2):
-            self.router.member_linked(self.member2)
+            self.router.to_cluster.member_linked(self.member2)
         later = self.make.event()
         self.drop(later, self.git1)
         self.assertEqual([frame for frame, _ in self.member2.sent], [charged, later])
@@ -296,10 +296,10 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         assert charge is not None
-        self.router.expired(frame, charge)
+        self.router.to_cluster.expired(frame, charge)
         self.assertSent({})
         self.assertFalse(charge.settled)
-        self.router.expired(frame, charge)
+        self.router.to_cluster.expired(frame, charge)
         self.assertSent({self.git1: [Error("EXPIRED", frame)]})
         self.assertTrue(charge.settled)
         self.assertEqual(self.router.unsettled, 0)
@@ -309,7 +309,7 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         self.member1.acknowledge()
-        self.router.expired(frame, charge)
+        self.router.to_cluster.expired(frame, charge)
         self.assertSent({})
 
     def test_one_member_lets_it_go_and_another_takes_it(self) -> None:
@@ -317,7 +317,7 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         assert charge is not None
-        self.router.expired(frame, charge)
+        self.router.to_cluster.expired(frame, charge)
         self.member2.acknowledge()
         self.assertTrue(charge.settled)
         self.assertSent({})
@@ -326,8 +326,8 @@ class Expired(RoutingCase):
         """A command has its own timer; what was sent to a connector is its brothers' too: nobody is told."""
         command = self.make.command(timeout=1000)
         self.drop(command, self.git1)
-        self.router.expired(command, None)
-        self.router.expired(self.make.event(), SETTLED)
+        self.router.to_cluster.expired(command, None)
+        self.router.to_cluster.expired(self.make.event(), SETTLED)
         self.assertSent({})
         self.drop(self.make.event(reference=command.uuid), self.member1)
 
