@@ -64,6 +64,13 @@ class Guard:
         It has to be repeatable, as every `*_txn`. Fails with `NotSignedIn` when the user is not there any more.
         """
 
+        return self._database().run(name, self._guarded(user, work))
+
+    def read(self, name: str, user: UUID, work: Callable[[Connection, Principal], T]) -> Deferred[T]:
+        """As `run`, for what only reads."""
+        return self._database().read(name, self._guarded(user, work))
+
+    def _guarded(self, user: UUID, work: Callable[[Connection, Principal], T]) -> Callable[[Connection], T]:
         def guarded_txn(connection: Connection) -> T:
             try:
                 principal = principal_txn(connection, user, self._writers)
@@ -71,11 +78,11 @@ class Guard:
                 raise NotSignedIn(str(error)) from None
             return work(connection, principal)
 
-        return self._database().run(name, guarded_txn)
+        return guarded_txn
 
     async def principal(self, user: UUID) -> Principal:
         """Who the user is now; errors as of `run`."""
-        return await self.run("who asks", user, lambda connection, principal: principal)
+        return await self.read("who asks", user, lambda connection, principal: principal)
 
     def milliseconds(self) -> int:
         """The present, in ms since the epoch."""

@@ -63,7 +63,7 @@ class Resources:
             rows.load_txn(connection, model, found, loads or {})
             return shown(found)
 
-        return self._guard.run(f"list {model.plural}", user, list_rows_txn)
+        return self._guard.read(f"list {model.plural}", user, list_rows_txn)
 
     def read(self, user: UUID, model: Model, id: UUID, *, loads: Loads | None = None) -> Deferred[Record]:
         """The row of an id."""
@@ -85,7 +85,7 @@ class Resources:
             rows.load_txn(connection, model, [found], loads or {})
             return found
 
-        return self._guard.run(f"read a {model.words}", user, read_row_txn)
+        return self._guard.read(f"read a {model.words}", user, read_row_txn)
 
     def create(
         self, user: UUID, model: Model, values: Mapping[str, Value], *, below: UUID | None = None

@@ -7,6 +7,7 @@ They must be repeatable: one that met a serialization failure or a deadlock is r
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg2
@@ -87,6 +88,8 @@ class Database:
             pool_pre_ping=True,
         )
 
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
     def __repr__(self) -> str:
         return f"<Database {dsns.masked(self.dsn)}>"
 
@@ -100,7 +103,22 @@ class Database:
         `Conflict`, `QueryFailed`, or what `txn` raised. A thread cannot be stopped: cancelling waits until
         it is done (what it did may stay), then fails with `CancelledError`.
         """
-        return self.call(name, lambda: self._transact(name, lambda connection: txn(connection, *args, **kwargs)))
+        return self.call(
+            name,
+            lambda: self._transact(name, self._engine.begin, lambda connection: txn(connection, *args, **kwargs)),
+        )
+
+    def read(
+        self, name: str, txn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """As `run`, for what only reads: without the two round trips that a transaction costs around it.
+
+        Each statement sees what is committed when it begins, as it does in a transaction of the default isolation.
+        """
+        return self.call(
+            name,
+            lambda: self._transact(name, self._reading.connect, lambda connection: txn(connection, *args, **kwargs)),
+        )
 
     def call(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run a function that opens its own connections in a thread; errors and cancellation as in `run`."""
@@ -118,12 +136,14 @@ class Database:
         self._closed = True
         return self.call("close", self._engine.dispose)
 
-    def _transact(self, name: str, txn: Callable[[Connection], T]) -> T:
+    def _transact(
+        self, name: str, connected: Callable[[], AbstractContextManager[Connection]], txn: Callable[[Connection], T]
+    ) -> T:
         if self._closed:
             raise StoreError(f"{name}: the database connection was closed")
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._engine.begin() as connection:
+                with connected() as connection:
                     return txn(connection)
             except exc.DBAPIError as error:
                 if sqlstate(error) not in RETRYABLE or attempt == ATTEMPTS:

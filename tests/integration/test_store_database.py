@@ -51,6 +51,18 @@ class DatabaseTests(TestCase):
         backends = await gatherResults([database.run("backend", backend_txn) for _ in range(20)])
         self.assertLessEqual(len(set(backends)), 2)
 
+    async def test_what_only_reads_has_no_transaction(self) -> None:
+        """Each statement stands for itself; and the connection is as it was afterwards."""
+
+        def same_time_txn(connection: Connection) -> bool:
+            first, second = (connection.execute(text("SELECT now()")).scalar_one() for _ in range(2))
+            return bool(first == second)
+
+        database = self.database(pool_size=1)
+        self.assertTrue(await database.run("a transaction", same_time_txn))
+        self.assertFalse(await database.read("none", same_time_txn))
+        self.assertTrue(await database.run("a transaction again", same_time_txn))
+
     async def test_a_broken_connection_is_replaced(self) -> None:
         """A connection that the server ended while it was idle is not noticed by the next function."""
         database = self.database(pool_size=1)

@@ -55,7 +55,7 @@ class UpstreamFiles:
         def read_file_txn(connection: Connection, principal: Principal) -> StoredFile:
             return file_txn(connection, id)
 
-        file = await self._guard.run("read a file", call.user, read_file_txn)
+        file = await self._guard.read("read a file", call.user, read_file_txn)
         return downloads.answer(call.request, file.content, file.updated_at)
 
     def _content(self, call: Call) -> bytes:
