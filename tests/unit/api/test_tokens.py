@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.api.tokens import MAX_LENGTH, Claims, Signer, TokenError, TokenMissing, TokenRefused, bearer
+from gandalf.api.tokens import KNOWN, MAX_LENGTH, Claims, Signer, TokenError, TokenMissing, TokenRefused, bearer
 from gandalf.store.accounts import new_key
 
 KEY, OLD = b"k" * 32, b"o" * 32
@@ -72,6 +72,26 @@ class SignerTests(TokenTestCase):
         self.signer.read(self.token)
         self.clock.advance(0.1)
         self.assertRefused(self.token, "has expired")
+
+    def test_seen_before(self) -> None:
+        """A token's signature is judged once, its time each time; and as many are known as may be."""
+        judged: list[str] = []
+        decode = jwt.decode
+
+        def judge(token: str, *arguments: Any) -> Any:
+            judged.append(token)
+            return decode(token, *arguments)
+
+        self.patch(jwt, "decode", judge)
+        for _ in range(3):
+            self.signer.read(self.token)
+        self.assertEqual(judged, [self.token])
+        for number in range(KNOWN):
+            self.signer.read(self.signer.issue(USER, str(number)))
+        self.signer.read(self.token)
+        self.assertEqual(judged.count(self.token), 2)
+        self.clock.advance(3600)
+        self.assertRefused(self.token, "expired")
 
     def test_lifetime(self) -> None:
         """The lifetime can be another."""
