@@ -138,15 +138,18 @@ SWITCH_S = 0.0005
 """Seconds."""
 
 
-def settle_memory() -> None:
-    """Have the garbage collector leave alone what is there now, and look less often for cycles in what follows.
+def collect_seldom() -> None:
+    """Have the garbage collector look seldom for cycles.
 
-    A message makes several objects, which counting frees; walking over those that wait, again and again, costs more
-    than routing them (docs/performance.md).
+    Modules that are imported, and messages that wait, are many objects, which counting frees if they are freed at
+    all: walking over them again and again costs more than making them (docs/performance.md).
     """
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
+
+
+def settle_memory() -> None:
+    """Have it leave alone for ever what is there now."""
+    gc.freeze()
 
 
 def favour_the_reactor() -> None:

@@ -27,6 +27,9 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration, and wire the service."""
+    from gandalf.service import ProgramService, collect_seldom, favour_the_reactor, settle_memory
+
+    collect_seldom()
     from treq.client import HTTPClient
     from twisted.internet import reactor as global_reactor
     from twisted.internet.threads import deferToThreadPool
@@ -40,7 +43,6 @@ def makeService(options: Options) -> IService:
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
-    from gandalf.service import ProgramService, favour_the_reactor, settle_memory
     from gandalf.shoset.tls import TLSError
 
     reactor: Any = global_reactor
@@ -53,8 +55,6 @@ def makeService(options: Options) -> IService:
     top = LoggedService(output)
     favour_the_reactor()
     make_room(config.limits.max_connections)
-    # Now, since connectors come before all of it is ready; and when it is, since there is more to leave alone then.
-    settle_memory()
     runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
     runner.program = AggregatorService(
         config,

@@ -29,13 +29,15 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration and the definitions, and wire the member."""
+    from gandalf.service import ProgramService, collect_seldom, settle_memory
+
+    collect_seldom()
     from twisted.internet import reactor
 
     from gandalf.cluster.member import ClusterMember
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, credentials_of
-    from gandalf.service import ProgramService, settle_memory
     from gandalf.shoset.tls import TLSError
     from gandalf.store.defaults import load_defaults
     from gandalf.store.definitions import InvalidDefinition
@@ -52,8 +54,6 @@ def makeService(options: Options) -> IService:
     reactor.suggestThreadPoolSize(THREADS)  # type: ignore[attr-defined]  # IReactorThreads
     top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
     make_room(config.limits.max_connections)
-    # Now, since connectors come before all of it is ready; and when it is, since there is more to leave alone then.
-    settle_memory()
     runner = ProgramService(reactor, expected=(BindFailed, StoreError), started=settle_memory)
     runner.program = ClusterMember(
         config,
