@@ -403,7 +403,9 @@ class ClusterRouter:
     def link_lost(self, link: Link) -> None:
         """The connection of ``link`` broke: what waits there goes elsewhere at once."""
         self._leaving.pop(link, None)
-        lost: set[Any] = {route for pending in self.commands if (route := _route(pending)) and route.link is link}
+        lost: dict[Any, None] = dict.fromkeys(
+            route for pending in self.commands if (route := _route(pending)) and route.link is link
+        )
         for route in lost:
             self.commands.link_lost(route)
 
