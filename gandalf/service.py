@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -134,6 +136,9 @@ class ProgramService(Service):
             self._reactor.stop()
 
 
+COLLECT_S = 60.0
+"""Seconds between two looks through everything."""
+
 SWITCH_S = 0.0005
 """Seconds."""
 
@@ -147,9 +152,15 @@ def collect_seldom() -> None:
     gc.set_threshold(100_000, 50, 1000)
 
 
-def settle_memory() -> None:
-    """Have it leave alone for ever what is there now."""
+def settle_memory(clock: IReactorTime) -> None:
+    """Have it leave alone for ever what is there now, and look once a minute through all that came since.
+
+    Connections that have ended hold each other; of its own accord it would hardly ever come to them.
+    """
     gc.freeze()
+    looking = LoopingCall(gc.collect)
+    looking.clock = clock
+    looking.start(COLLECT_S, now=False)
 
 
 def favour_the_reactor() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def makeService(options: Options) -> IService:
     top = LoggedService(output)
     favour_the_reactor()
     make_room(config.limits.max_connections)
-    runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=settle_memory)
+    runner = ProgramService(reactor, expected=(BindFailed, SecretRefused), started=partial(settle_memory, reactor))
     runner.program = AggregatorService(
         config,
         clock=reactor,

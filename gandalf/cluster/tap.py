@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 from twisted.application.service import IService
@@ -54,7 +55,7 @@ def makeService(options: Options) -> IService:
     reactor.suggestThreadPoolSize(THREADS)  # type: ignore[attr-defined]  # IReactorThreads
     top = LoggedService(LogOutput.for_stdout(config.log.level, config.log.format))
     make_room(config.limits.max_connections)
-    runner = ProgramService(reactor, expected=(BindFailed, StoreError), started=settle_memory)
+    runner = ProgramService(reactor, expected=(BindFailed, StoreError), started=partial(settle_memory, reactor))
     runner.program = ClusterMember(
         config,
         credentials,
