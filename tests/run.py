@@ -27,6 +27,7 @@ STATIC = {
     "types": [["mypy"]],
 }
 TRIAL = {"unit": "tests.unit", "integration": "tests.integration"}
+JOBS: dict[str, list[str]] = {"unit": ["-j2"], "integration": []}
 FAULTS = "faults"
 
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>.*)\))?$", re.MULTILINE)
@@ -74,7 +75,7 @@ def run_tool(command: list[str]) -> Result:
 
 def run_tests(check: str) -> Result:
     """Run a package of tests under coverage."""
-    command = ["coverage", "run", "-m", "twisted.trial"]
+    command = ["coverage", "run", "-m", "twisted.trial", *JOBS[check]]
     command += ["--reporter=text", f"--temp-directory={BUILD / 'trial' / check}", TRIAL[check]]
     return run_shown(f"trial {TRIAL[check]}", command)
 
