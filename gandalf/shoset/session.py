@@ -109,12 +109,12 @@ class Outbox:
 
     def __iter__(self) -> Iterator[Kept]:
         """What is not acknowledged."""
-        for parcel, arrived, charge in self._sent:
-            rest = parcel
-            if self._begun and parcel is self._sent[0][0]:
-                assert isinstance(parcel, Run)
-                rest = parcel.tail(self._begun)
-            yield rest, arrived, charge
+        sent = iter(self._sent)
+        if self._begun:
+            run, arrived, charge = next(sent)
+            assert isinstance(run, Run)
+            yield run.tail(self._begun), arrived, charge
+        yield from sent
         yield from self._unsent
 
     @property
@@ -197,7 +197,8 @@ class Outbox:
         """The session is forgotten: nothing of it is kept, whoever still knows of it."""
         self._sent.clear()
         self._unsent.clear()
-        self.bytes = self.unsent_bytes = 0
+        self._begun = 0
+        self._weigh()
 
     def discard_settled(self) -> int:
         """Drop what was never sent here and another peer has taken charge of; returns how many frames."""

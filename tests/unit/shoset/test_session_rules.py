@@ -88,6 +88,22 @@ class OutboxTest(SynchronousTestCase):
         self.assertEqual((2, len(keep.raw)), (len(self.outbox), self.outbox.unsent_bytes))
         self.assertEqual(2 * len(keep.raw), self.outbox.bytes)
 
+    def test_clear(self) -> None:
+        """Nothing is there any more, by any count: what is sent later is the first of all."""
+        frames = [frame_of(EVENT, 0) for _ in range(3)]
+        self.outbox.sent(run_of(frames), 0.0, Charge(3))
+        self.outbox.acknowledge(1)
+        self.outbox.wait(frame_of(), 0.0, None)
+        self.outbox.clear()
+        self.assertEqual(
+            (0, 0, 0, 0), (len(self.outbox), self.outbox.unsent, self.outbox.bytes, self.outbox.unsent_bytes)
+        )
+        self.assertEqual([], list(self.outbox))
+        self.assertEqual(self.outbox.acknowledged, self.outbox.last)
+        self.outbox.sent(frame_of(), 0.0, None)
+        self.outbox.acknowledge(self.outbox.last)
+        self.assertEqual(0, len(self.outbox))
+
     def test_a_charge_that_sends_while_it_settles(self) -> None:
         """An acknowledgement may bring a new frame to the same outbox."""
         charge = Charge()
