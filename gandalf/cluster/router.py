@@ -123,7 +123,8 @@ class ClusterRouter:
             message = "the secret of this aggregator has not been accepted; only its own secret may be sent"
             self.answer(frame, origin, failures.NOT_VALIDATED, message)
             return None
-        if self._seen.seen(frame.uuid):
+        # An event may wait for the trace for longer than the window remembers.
+        if self._seen.seen(frame.uuid) or self._unsettled.has_any((frame.uuid,)):
             self.counters["duplicates"] += 1
             # Not yet recorded, or not yet pending: it counts when it is.
             charge, _ = self._resolving.get(frame.uuid, (None, None))
@@ -157,7 +158,9 @@ class ClusterRouter:
         return new
 
     def _events(self, run: Run, records: list[TraceRecord], origin: Link) -> Charge | None:
-        if any(map(_is_error, records)) or not self._theirs(run, origin) or not self._seen_now(run):
+        if any(map(_is_error, records)) or self._unsettled.has_any(run.uuids) or not self._theirs(run, origin):
+            return None
+        if not self._seen_now(run):
             return None
         charge = self._record_events(records, run, origin)
         if run.references:
@@ -190,11 +193,6 @@ class ClusterRouter:
     # Event
 
     def _event(self, frame: Frame, origin: Link) -> Charge | None:
-        unsettled = self._unsettled.get(frame.uuid)
-        if unsettled is not None:
-            # Waiting for the trace for longer than the window remembers.
-            self.counters["duplicates"] += 1
-            return unsettled
         body = unpack_body(frame.body)
         record = read_record(frame, body, now=self._milliseconds(), member=self._member)
         # First, so that there is no moment at which nothing is pending and it is not yet to be recorded.

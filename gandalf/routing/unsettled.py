@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 
 from gandalf.routing.charge import Charge
@@ -66,6 +66,10 @@ class Unsettled:
 
     def __len__(self) -> int:
         return len(self._charges)
+
+    def has_any(self, uuids: Iterable[bytes]) -> bool:
+        """Whether any of these events is not safe yet."""
+        return not self._charges.keys().isdisjoint(uuids)
 
     def __iter__(self) -> Iterator[EventCharge]:
         """In the order in which the events came."""

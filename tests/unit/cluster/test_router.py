@@ -5,7 +5,7 @@ from __future__ import annotations
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.link import Link
-from gandalf.routing.testing import TENANT
+from gandalf.routing.testing import TENANT, run_of
 from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
@@ -79,6 +79,9 @@ class EventTest(RouterCase):
         for _ in range(2000):
             self.router.route(self.make.event(), self.a)
         self.b.take()
+        fresh = self.make.event()
+        self.assertIsNone(self.router.route_run(run_of([event, fresh]), self.b))
+        self.assertEqual(self.recorded().count(fresh.uuid), 0)
         again = self.router.route(event, self.b)
         assert first is not None and again is not None
         self.assertEqual((self.recorded().count(event.uuid), self.a.take()), (1, []))
