@@ -23,7 +23,7 @@ from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, ErrorEvents, MakeFrame
 from gandalf.routing.failures import RoutingFailure
-from gandalf.routing.fallthrough import FallThrough, Pending, Rotation, accepts
+from gandalf.routing.fallthrough import FallThrough, Pending, Rotation, accepts, budget_of
 from gandalf.routing.link import Link
 from gandalf.routing.unsettled import Unsettled
 from gandalf.store.errors import DatabaseUnavailable
@@ -185,7 +185,7 @@ class ClusterRouter:
         failed = partial(self._no_answer, run, origin)
         if found.routes:
             candidates: Any = found.routes
-            self.commands.send_run(run, found.group, candidates, self._budget(run), origin, failed)
+            self.commands.send_run(run, found.group, candidates, budget_of(run, self._max_timeout), origin, failed)
         else:
             failed(RoutingFailure(failures.NO_ROUTE, found.reason))
         return SETTLED
@@ -263,11 +263,7 @@ class ClusterRouter:
             self.counters["duplicates"] += 1
             return None
         self._record(origin.tenant, record, _nothing)
-        return self._resolve(frame, origin, record.connector_type, self._budget(frame), self._send)
-
-    def _budget(self, parcel: Parcel) -> float:
-        """Seconds that a command is worth waiting for."""
-        return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
+        return self._resolve(frame, origin, record.connector_type, budget_of(frame, self._max_timeout), self._send)
 
     def _config(self, frame: Frame, origin: Link) -> Charge | None:
         pivot = connector_type(unpack_body(frame.body))

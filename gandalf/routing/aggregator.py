@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,7 +23,7 @@ from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.endings import Endings
 from gandalf.routing.errors import ErrorEvents, MakeFrame
 from gandalf.routing.failures import RoutingFailure
-from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, validated
+from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, budget_of, validated
 from gandalf.routing.feeders import Feeders
 from gandalf.routing.heartbeats import Heartbeats
 from gandalf.routing.held import HeldFrames
@@ -170,18 +171,14 @@ class AggregatorRouter:
     def _all_accept(self, run: Run) -> bool:
         """Whether each of those whom ``run`` may go to, of whom there are some, reads frames as long as all of it."""
         members = self._links.of_type(CLUSTER)
-        for link in members:
-            if not accepts(link, run):
-                return False
-        if run.target:
-            for link in self._links.named(CONNECTOR, run.target):
-                if not accepts(link, run):
-                    return False
-        return bool(members)
+        receivers = chain(members, self._links.named(CONNECTOR, run.target))
+        return bool(members) and all(accepts(link, run) for link in receivers)
 
     def _route_late(self, frame: Frame, origin: Link, waited: float) -> Charge | None:
         """The time that ``frame`` is worth has been running since it came (protocol.md 2)."""
-        worth = self._budget(frame) if frame.kind == kinds.COMMAND else frame.timeout / 1000 or math.inf
+        worth = (
+            budget_of(frame, self._max_timeout) if frame.kind == kinds.COMMAND else frame.timeout / 1000 or math.inf
+        )
         if waited >= worth:
             message = f"waited {waited:.1f} s for this aggregator to start, which is longer than its timeout"
             self.answer(frame, origin, failures.EXPIRED, message)
@@ -250,7 +247,7 @@ class AggregatorRouter:
     # 6.2 Command
 
     def _command(self, parcel: Parcel, origin: Link, budget: float | None = None) -> None:
-        budget = self._budget(parcel) if budget is None else budget
+        budget = budget_of(parcel, self._max_timeout) if budget is None else budget
         table = self.from_cluster if origin.type == CLUSTER else self.from_connectors
         if parcel.uuids[0] in table:
             # Pending for longer than the window remembers.
@@ -266,10 +263,6 @@ class AggregatorRouter:
         result = table.send(parcel, group, candidates, budget, origin)
         result.addErrback(self._not_answered, parcel, origin)
         result.addErrback(self._unexpected)
-
-    def _budget(self, parcel: Parcel) -> float:
-        """Seconds that a command is worth waiting for."""
-        return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
 
     def _not_answered(self, failure: Failure, frame: Frame, origin: Link) -> None:
         reason = failure.value

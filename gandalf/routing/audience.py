@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from gandalf.routing.errors import topic_of
@@ -30,28 +29,6 @@ class Audience:
         """A connector has come, with topics of its own, or is gone."""
         self._counted = -1
 
-    @property
-    def of_all(self) -> Sequence[Link]:
-        """Those who named no topics; whether they are validated is not looked at."""
-        self._look()
-        return self._of_all
-
-    @property
-    def choosy(self) -> bool:
-        """Whether anybody named topics."""
-        self._look()
-        return bool(self._with_filter)
-
-    def of(self, topic: str) -> Sequence[Link]:
-        """Those who named topics, and of them who wants this one."""
-        self._look()
-        wanting = self._by_topic.get(topic)
-        if wanting is None:
-            if len(self._by_topic) >= REMEMBERED:
-                self._by_topic.clear()
-            wanting = self._by_topic[topic] = [link for link in self._with_filter if link.wants(topic)]
-        return wanting
-
     def send(self, parcel: Parcel, origin: Link) -> None:
         """To every validated connection but ``origin``: of its target if it has one, else of those who want it."""
         if parcel.target:
@@ -59,18 +36,28 @@ class Audience:
                 if link.validated and link is not origin:
                     link.send(parcel)
             return
-        for link in self.of_all:
+        self._look()
+        for link in self._of_all:
             if link.validated and link is not origin:
                 link.send(parcel)
-        if not self.choosy:
+        if not self._with_filter:
             return
         wanted: dict[Link, set[bytes]] = {}
         for frame in parcel.frames():
-            for link in self.of(topic_of(frame)):
+            for link in self._of(topic_of(frame)):
                 if link.validated and link is not origin:
                     wanted.setdefault(link, set()).add(frame.uuid)
         for link, uuids in wanted.items():
             link.send(parcel if len(uuids) == parcel.count else parcel.only(uuids))
+
+    def _of(self, topic: str) -> list[Link]:
+        """Those who named topics, and of them who wants this one; whether they are validated is not looked at."""
+        wanting = self._by_topic.get(topic)
+        if wanting is None:
+            if len(self._by_topic) >= REMEMBERED:
+                self._by_topic.clear()
+            wanting = self._by_topic[topic] = [link for link in self._with_filter if link.wants(topic)]
+        return wanting
 
     def _look(self) -> None:
         links = self._links.of_type(CONNECTOR)

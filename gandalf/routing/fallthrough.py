@@ -150,12 +150,12 @@ class FallThrough:
     ) -> None:
         """As :meth:`send`, each frame of ``run`` beginning with another candidate.
 
-        :param failed: told why frames have no answer; the failure's ``parcel`` is these frames.
+        :param failed: told why frames have no answer; the failure's ``parcel`` is these frames, None: all of them.
         """
         try:
             order = self._order(group, candidates, run)
         except RoutingFailure as failure:
-            failed(RoutingFailure(failure.code, str(failure), run))
+            failed(failure)
             return
         share = budget / len(order)
         for turn, part in enumerate(run.dealt(len(order))):
@@ -299,6 +299,11 @@ class FallThrough:
     def _tell_idle(self, link: Link | None) -> None:
         if link is not None and link not in self._by_link and link not in self._by_origin:
             self._idle(link)
+
+
+def budget_of(command: Parcel, max_timeout: float) -> float:
+    """Seconds that a command is worth waiting for: its timeout, at most ``max_timeout`` (protocol.md 2 and 6.2)."""
+    return min(command.timeout / 1000 or max_timeout, max_timeout)
 
 
 def _weight(parcel: Parcel) -> int:

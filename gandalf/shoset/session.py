@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from gandalf.routing.charge import Charge
+from gandalf.routing.fallthrough import budget_of
 from gandalf.wire.envelope import Frame
 from gandalf.wire.errors import Malformed
 from gandalf.wire.kinds import COMMAND
@@ -233,7 +234,7 @@ class Outbox:
     def _timeout(self, parcel: Parcel) -> float | None:
         """Seconds that ``parcel`` is worth waiting for (protocol.md 2, element 5); None: no limit."""
         if parcel.kind == COMMAND:
-            return min(parcel.timeout / 1000 or self._max_timeout, self._max_timeout)
+            return budget_of(parcel, self._max_timeout)
         return parcel.timeout / 1000 if parcel.timeout else None
 
 
