@@ -119,42 +119,6 @@ def _frames(data: bytearray) -> list[list[Any]]:
     return found
 
 
-class Subscribers:
-    """Subscribers of one subject."""
-
-    def __init__(self, subject: str) -> None:
-        self._said = b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB ' + subject.encode() + b" 1\r\nPING\r\n"
-
-    def hello(self, number: int, new: bool) -> bytes:
-        return self._said
-
-    def greet(self, number: int, data: bytearray) -> tuple[bytes, bool]:
-        ready = b"PONG\r\n" in data
-        if ready:
-            data.clear()
-        return b"", ready
-
-    def idle(self, number: int, data: bytearray) -> bytes:
-        said = b"PONG\r\n" * data.count(b"PING\r\n")
-        data.clear()
-        return said
-
-    def acknowledge(self, number: int, count: int) -> bytes:
-        return b""
-
-    def add(self, number: int, count: int) -> None:
-        pass
-
-    def batch(self, number: int, count: int) -> bytes:
-        return b""
-
-    def received(self, number: int) -> int:
-        return 0
-
-    def answers(self) -> Inbound:
-        raise NotImplementedError
-
-
 class Plain:
     """Connections that say nothing."""
 
@@ -183,6 +147,27 @@ class Plain:
 
     def answers(self) -> Inbound:
         raise NotImplementedError
+
+
+class Subscribers(Plain):
+    """Subscribers of one subject; beyond that they say nothing."""
+
+    def __init__(self, subject: str) -> None:
+        self._said = b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB ' + subject.encode() + b" 1\r\nPING\r\n"
+
+    def hello(self, number: int, new: bool) -> bytes:
+        return self._said
+
+    def greet(self, number: int, data: bytearray) -> tuple[bytes, bool]:
+        ready = b"PONG\r\n" in data
+        if ready:
+            data.clear()
+        return b"", ready
+
+    def idle(self, number: int, data: bytearray) -> bytes:
+        said = b"PONG\r\n" * data.count(b"PING\r\n")
+        data.clear()
+        return said
 
 
 class MemberInbound(GandalfInbound):

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gandalf.shoset.kernel import unanswered
+from gandalf.shoset.kernel import innermost, unanswered
 from gandalf.shoset.lifecycle import Phase, new_life
 from gandalf.shoset.settings import DEAD_INTERVALS, LINGER, READ_BYTES, SHORTEST_INTERVAL, SLOWEST
 from gandalf.shoset.writing import write_at_once, writes_at_once
@@ -207,10 +207,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
 
     def read_at_most(self, size: int) -> None:
         """Take no more than so many bytes from the peer at a time, so that others have their turn soon."""
-        transport: Any = self.transport
-        while (inner := getattr(transport, "transport", None)) is not None:
-            transport = inner  # under TLS
-        transport.bufferSize = size
+        innermost(self.transport).bufferSize = size
 
     def finish_within(self, seconds: float) -> None:
         """Close in good order, unless the peer has done so by then."""

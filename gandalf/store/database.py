@@ -103,10 +103,7 @@ class Database:
         `Conflict`, `QueryFailed`, or what `txn` raised. A thread cannot be stopped: cancelling waits until
         it is done (what it did may stay), then fails with `CancelledError`.
         """
-        return self.call(
-            name,
-            lambda: self._transact(name, self._engine.begin, lambda connection: txn(connection, *args, **kwargs)),
-        )
+        return self._work(name, self._engine.begin, lambda connection: txn(connection, *args, **kwargs))
 
     def read(
         self, name: str, txn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -115,10 +112,7 @@ class Database:
 
         Each statement sees what is committed when it begins, as it does in a transaction of the default isolation.
         """
-        return self.call(
-            name,
-            lambda: self._transact(name, self._reading.connect, lambda connection: txn(connection, *args, **kwargs)),
-        )
+        return self._work(name, self._reading.connect, lambda connection: txn(connection, *args, **kwargs))
 
     def call(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run a function that opens its own connections in a thread; errors and cancellation as in `run`."""
@@ -135,6 +129,11 @@ class Database:
         """Close every connection; what runs is finished first, what is asked later fails."""
         self._closed = True
         return self.call("close", self._engine.dispose)
+
+    def _work(
+        self, name: str, connected: Callable[[], AbstractContextManager[Connection]], txn: Callable[[Connection], T]
+    ) -> Deferred[T]:
+        return self.call(name, self._transact, name, connected, txn)
 
     def _transact(
         self, name: str, connected: Callable[[], AbstractContextManager[Connection]], txn: Callable[[Connection], T]
