@@ -20,6 +20,7 @@ from gandalf.wire.body import unpack_body
 from gandalf.wire.envelope import Frame
 from gandalf.wire.framing import FrameReader
 from gandalf.wire.runs import Run
+from tests.unit.wire.support import EXAMPLES
 
 _any = st.integers(0, 59)
 """One of the links: 60 can be divided by any small number of them."""
@@ -165,5 +166,5 @@ def run_twins(machine: type[Twins]) -> None:
     """Try a machine."""
     run_state_machine_as_test(
         machine,
-        settings=settings(derandomize=True, deadline=None, database=None, max_examples=200, stateful_step_count=30),
+        settings=settings(EXAMPLES, max_examples=200, stateful_step_count=30),
     )

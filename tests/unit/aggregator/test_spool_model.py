@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import attrs
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.internet.task import Clock
@@ -21,6 +21,7 @@ from gandalf.wire.envelope import Frame
 from gandalf.wire.framing import FrameReader
 from gandalf.wire.runs import Run
 from tests.unit.aggregator.spooling import Process
+from tests.unit.wire.support import EXAMPLES
 
 
 class NarrowLink(FakeLink):
@@ -275,12 +276,5 @@ class SpoolModelTest(SynchronousTestCase):
         """Whatever happens when."""
         run_state_machine_as_test(
             SpoolMachine,
-            settings=settings(
-                derandomize=True,
-                deadline=None,
-                database=None,
-                max_examples=150,
-                stateful_step_count=40,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-            ),
+            settings=settings(EXAMPLES, max_examples=150, stateful_step_count=40),
         )

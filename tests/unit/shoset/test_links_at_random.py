@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from twisted.internet.error import ConnectionLost
@@ -18,6 +18,7 @@ from gandalf.shoset.settings import LINGER, Limits
 from gandalf.shoset.testing import FakeHost, fake_dialler, fake_shoset
 from gandalf.wire.envelope import Frame
 from tests.unit.shoset.support import ADDRESS, HeldNetwork, event
+from tests.unit.wire.support import EXAMPLES
 
 LIMITS = Limits(accept_rate=1e6, session_keep=1e6, high_water=2000)
 """Sessions are not forgotten here, so that everything has to arrive."""
@@ -234,12 +235,5 @@ class LinksAtRandomTest(SynchronousTestCase):
         """Nothing is lost, nothing out of order, nobody is refused, no timer is left behind."""
         run_state_machine_as_test(
             LinksMachine,
-            settings=settings(
-                derandomize=True,
-                deadline=None,
-                database=None,
-                max_examples=150,
-                stateful_step_count=40,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-            ),
+            settings=settings(EXAMPLES, max_examples=150, stateful_step_count=40),
         )

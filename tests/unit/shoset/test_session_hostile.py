@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,15 +22,9 @@ from gandalf.shoset.testing import FakeHost, FakeNetwork, RawListener, RawPeer, 
 from gandalf.wire.envelope import Frame
 from gandalf.wire.kinds import ACK, EVENT, LINK, LINKED, REFUSED
 from tests.unit.shoset.support import ShosetTestCase, event, uuids
+from tests.unit.wire.support import EXAMPLES
 
-SETTINGS = settings(
-    derandomize=True,
-    deadline=None,
-    database=None,
-    max_examples=100,
-    stateful_step_count=30,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+SETTINGS = settings(EXAMPLES, max_examples=100, stateful_step_count=30)
 
 LIMITS = Limits(accept_rate=1e6, session_keep=1e6)
 

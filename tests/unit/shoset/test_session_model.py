@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.internet.error import ConnectionLost
@@ -27,6 +27,7 @@ from gandalf.wire.envelope import Frame
 from gandalf.wire.framing import FrameReader
 from gandalf.wire.kinds import ACK, COMMAND, EVENT, LINK, LINKED, REFUSED, ROUTED
 from tests.unit.shoset.support import ADDRESS, HeldNetwork
+from tests.unit.wire.support import EXAMPLES
 
 LIMITS = Limits(accept_rate=1e6, session_keep=1e6, high_water=2000)
 """Sessions are not forgotten here, so that everything has to arrive."""
@@ -445,12 +446,5 @@ class SessionModelTest(SynchronousTestCase):
         """Every frame is taken charge of exactly once after duplicates are dropped, in order, and none is lost."""
         run_state_machine_as_test(
             ModelMachine,
-            settings=settings(
-                derandomize=True,
-                deadline=None,
-                database=None,
-                max_examples=200,
-                stateful_step_count=40,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-            ),
+            settings=settings(EXAMPLES, max_examples=200, stateful_step_count=40),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 import attrs
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,6 +25,7 @@ from gandalf.wire.envelope import Frame, make_frame
 from gandalf.wire.errors import Malformed
 from gandalf.wire.kinds import COMMAND, EVENT
 from gandalf.wire.runs import Parcel
+from tests.unit.wire.support import EXAMPLES
 
 MAX_TIMEOUT = 10.0
 
@@ -381,12 +382,5 @@ class SessionMachineTest(SynchronousTestCase):
         """Every frame is delivered at least once, whatever is cut when."""
         run_state_machine_as_test(
             SessionMachine,
-            settings=settings(
-                derandomize=True,
-                deadline=None,
-                database=None,
-                max_examples=200,
-                stateful_step_count=40,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-            ),
+            settings=settings(EXAMPLES, max_examples=200, stateful_step_count=40),
         )
