@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Final
 
 from twisted.logger import Logger
 
+from gandalf.routing.charge import Charge
+from gandalf.routing.failures import MALFORMED
+from gandalf.routing.link import Link
+from gandalf.routing.unsettled import Unsettled
 from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import Done, TraceWriter
@@ -16,6 +20,9 @@ from gandalf.wire import kinds
 from gandalf.wire.body import Body, take, take_payload, unpack_body
 from gandalf.wire.envelope import Frame
 from gandalf.wire.runs import Parcel, Run
+
+Record = Callable[[str, TraceRecord, Done], None]
+"""Puts a record into the trace of a tenant."""
 
 MAX_RECORDS: Final = 20_000
 """Records that may wait for the database before those who send them are not read any more."""
@@ -142,3 +149,42 @@ class Recorder:
         if not self.holding and (self.bytes >= self._max_bytes or self._records >= self._max_records):
             self.holding = True
             self._hold(True)
+
+
+class RecordedEvents:
+    """Events until the trace has them: each is acknowledged then, in the order in which they came (protocol.md 9).
+
+    :param answer: tells the origin of a frame why it was not carried.
+    :param safe: called each time when events are recorded, or given up.
+    """
+
+    def __init__(
+        self, record: Record, answer: Callable[[Frame, Link, str, str], None], safe: Callable[[], None]
+    ) -> None:
+        self.unsettled = Unsettled(safe)
+        """What is not recorded yet."""
+        self._record = record
+        self._answer = answer
+
+    def record(self, records: Sequence[TraceRecord], parcel: Parcel, origin: Link) -> Charge:
+        """Record ``parcel``, of which these are the records."""
+        charge = self.unsettled.begin(parcel, origin)
+        finished = 0
+        given_up = False
+
+        def done(error: Exception | None) -> None:
+            nonlocal finished, given_up
+            finished += 1
+            # What was being written at that time is told of last: which those are that were given up is not known.
+            given_up = given_up or isinstance(error, DatabaseUnavailable)
+            if given_up:
+                self.unsettled.abandon(charge, finished - 1)
+                return
+            if error is not None:
+                frame = parcel.frames()[finished - 1]
+                self._answer(frame, origin, MALFORMED, "the trace cannot hold this message")
+            charge.advance(finished)
+
+        for record in records:
+            self._record(origin.tenant, record, done)
+        return charge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.cluster.presence import Presence
-from gandalf.cluster.recorder import connector_type, read_record, read_records
+from gandalf.cluster.recorder import Record, RecordedEvents, connector_type, read_record, read_records
 from gandalf.cluster.resolution import Resolution, Resolver
 from gandalf.cluster.routes import Route
 from gandalf.routing import failures
@@ -25,18 +25,12 @@ from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, ErrorEvents, MakeF
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.fallthrough import FallThrough, Pending, Rotation, accepts, budget_of
 from gandalf.routing.link import Link
-from gandalf.routing.unsettled import Unsettled
-from gandalf.store.errors import DatabaseUnavailable
 from gandalf.store.trace import TraceRecord
-from gandalf.store.trace_writer import Done
 from gandalf.wire import kinds
 from gandalf.wire.body import take, unpack_body
 from gandalf.wire.envelope import Frame
 from gandalf.wire.errors import Malformed
 from gandalf.wire.runs import Parcel, Run
-
-Record = Callable[[str, TraceRecord, Done], None]
-"""Puts a record into the trace of a tenant."""
 
 CODES: Final = frozenset(
     {
@@ -94,7 +88,7 @@ class ClusterRouter:
         self._member = member
         self._rotation = Rotation()
         self._seen = DuplicateWindow(duplicate_window)
-        self._unsettled = Unsettled(self._when_quiet)
+        self._recorded = RecordedEvents(record, self.answer, self._when_quiet)
         self._resolving: dict[bytes, tuple[Charge, Link]] = {}
         self._resolving_bytes = 0
         self._pending_bytes = pending_bytes
@@ -124,11 +118,11 @@ class ClusterRouter:
             self.answer(frame, origin, failures.NOT_VALIDATED, message)
             return None
         # An event may wait for the trace for longer than the window remembers.
-        if self._seen.seen(frame.uuid) or self._unsettled.has_any((frame.uuid,)):
+        if self._seen.seen(frame.uuid) or self._recorded.unsettled.has_any((frame.uuid,)):
             self.counters["duplicates"] += 1
             # Not yet recorded, or not yet pending: it counts when it is.
             charge, _ = self._resolving.get(frame.uuid, (None, None))
-            return charge or self._unsettled.get(frame.uuid)
+            return charge or self._recorded.unsettled.get(frame.uuid)
         self.counters[frame.kind] += 1
         try:
             return self._rules.get(frame.kind, self._asked)(frame, origin)
@@ -158,11 +152,15 @@ class ClusterRouter:
         return new
 
     def _events(self, run: Run, records: list[TraceRecord], origin: Link) -> Charge | None:
-        if any(map(_is_error, records)) or self._unsettled.has_any(run.uuids) or not self._theirs(run, origin):
+        if (
+            any(map(_is_error, records))
+            or self._recorded.unsettled.has_any(run.uuids)
+            or not self._theirs(run, origin)
+        ):
             return None
         if not self._seen_now(run):
             return None
-        charge = self._record_events(records, run, origin)
+        charge = self._recorded.record(records, run, origin)
         if run.references:
             self.commands.answer(run)
         self._distribute(run, origin)
@@ -196,7 +194,7 @@ class ClusterRouter:
         body = unpack_body(frame.body)
         record = read_record(frame, body, now=self._milliseconds(), member=self._member)
         # First, so that there is no moment at which nothing is pending and it is not yet to be recorded.
-        charge = self._record_events([record], frame, origin)
+        charge = self._recorded.record([record], frame, origin)
         if _is_error(record):
             self._error_event(frame, origin, record)
         else:
@@ -216,29 +214,6 @@ class ClusterRouter:
         for link in list(self._of_tenant.get(origin.tenant, ())):
             if link is not origin and link.validated:
                 link.send(parcel)
-
-    def _record_events(self, records: Sequence[TraceRecord], parcel: Parcel, origin: Link) -> Charge:
-        """Each is acknowledged when the trace has it, in the order in which they came."""
-        charge = self._unsettled.begin(parcel, origin)
-        finished = 0
-        given_up = False
-
-        def done(error: Exception | None) -> None:
-            nonlocal finished, given_up
-            finished += 1
-            # What was being written at that time is told of last: which those are that were given up is not known.
-            given_up = given_up or isinstance(error, DatabaseUnavailable)
-            if given_up:
-                self._unsettled.abandon(charge, finished - 1)
-                return
-            if error is not None:
-                frame = parcel.frames()[finished - 1]
-                self.answer(frame, origin, failures.MALFORMED, "the trace cannot hold this message")
-            charge.advance(finished)
-
-        for record in records:
-            self._record(origin.tenant, record, done)
-        return charge
 
     def _error_event(self, frame: Frame, origin: Link, record: TraceRecord) -> None:
         """From the link that has the command: it cannot, so the next is tried. It goes no further than here: error
@@ -438,7 +413,7 @@ class ClusterRouter:
     @property
     def unsettled(self) -> int:
         """Events that are not recorded yet."""
-        return len(self._unsettled)
+        return len(self._recorded.unsettled)
 
     @property
     def held(self) -> frozenset[str]:
@@ -453,7 +428,7 @@ class ClusterRouter:
         return done
 
     def _when_quiet(self) -> None:
-        if self._quiet_waiters and not self.pending and not self._unsettled:
+        if self._quiet_waiters and not self.pending and not self._recorded.unsettled:
             waiters, self._quiet_waiters = self._quiet_waiters, []
             for waiter in waiters:
                 waiter.callback(None)
