@@ -78,6 +78,7 @@ class Pending:
     turn: int = 0
     """The candidate that is next."""
     tried: int = 0
+    ended: bool = False
 
 
 class FallThrough:
@@ -268,7 +269,11 @@ class FallThrough:
         return pending.parcel
 
     def _end(self, pending: Pending, outcome: Frame | RoutingFailure | None) -> None:
-        """``outcome`` None: nobody wants it any more."""
+        """``outcome`` None: nobody wants it any more; or nobody asks."""
+        if pending.ended:
+            # Of several answers in a run, whoever got one may have given up another.
+            return
+        pending.ended = True
         if pending.left:
             for uuid in pending.parcel.uuids:
                 if self._pending.get(uuid) is pending:

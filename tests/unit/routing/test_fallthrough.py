@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.fallthrough import FallThrough, Rotation, validated
 from gandalf.routing.link import CONNECTOR, Link
-from gandalf.routing.testing import FakeLink, FrameMaker
+from gandalf.routing.testing import FakeLink, FrameMaker, run_of
 from gandalf.wire.envelope import LENGTH, Frame
 from gandalf.wire.runs import Parcel
 from tests.unit.wire.support import EXAMPLES
@@ -195,6 +195,18 @@ class Falling(SynchronousTestCase):
         self.table.link_lost(Route(CONNECTOR, "r"))
         for result in results:
             self.failureResultOf(result, RoutingFailure)
+
+    def test_one_answer_of_a_run_ends_another(self) -> None:
+        """Whoever gets the first answer wants the second no more: both have ended once."""
+        origin = FakeLink(CONNECTOR, "origin")
+        first, one = self.send(origin)
+        second, other = self.send(origin)
+        one.addCallback(lambda _: other.cancel())
+        answers = run_of([self.make.event(reference=frame.uuid) for frame in (first, second)])
+        self.assertTrue(self.table.answer(answers))
+        self.successResultOf(one)
+        self.failureResultOf(other, CancelledError)
+        self.assertEqual((len(self.table), self.table.bytes, self.table.pending_on(origin)), (0, 0, 0))
 
     def test_sent_again_by_whoever_is_told(self) -> None:
         """The same uuid may be sent again as soon as the result is there."""
