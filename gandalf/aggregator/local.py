@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from gandalf.aggregator.origin import Origin
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import OVERLOADED, RoutingFailure
-from gandalf.routing.link import CONNECTOR
 from gandalf.wire.envelope import Frame
 from gandalf.wire.runs import Parcel
 
@@ -15,24 +15,17 @@ DRAINING: Final = "DRAINING"
 """The code with which nothing more is taken when the instance stops, as for a link (protocol.md 5.1)."""
 
 
-class LocalOrigin:
-    """Implements :class:`gandalf.routing.link.Link`: to the router a connector that is always there.
+class LocalOrigin(Origin):
+    """A connector that is always there.
 
     It is named as the aggregator, so that what answers its frames is addressed to the aggregator, and comes to each
-    of its instances. It is not among the links of the registry: nothing is routed to it. What it is sent are the
-    error events about its own frames; whatever else answers them is heard by a tap of the router.
+    of its instances. Whatever answers them besides error events is heard by a tap of the router.
     """
 
-    type = CONNECTOR
-    validated = True
     connected = True
-    congested = False
-    full = False
-    filters = True
 
     def __init__(self, logical_name: str, tenant: str, max_frame: int) -> None:
-        self.logical_name = logical_name
-        self.tenant = tenant
+        super().__init__(logical_name, tenant)
         self.max_frame = max_frame
         self.available = True
         self.listeners: list[Callable[[Frame], None]] = []
@@ -48,10 +41,6 @@ class LocalOrigin:
             raise RoutingFailure(DRAINING, "this instance stops and takes nothing more; use its brothers")
         if self._paused:
             raise RoutingFailure(OVERLOADED, "the cluster takes nothing at the moment; try again later")
-
-    def wants(self, topic: str) -> bool:
-        """Nothing, whatever its topic."""
-        return False
 
     def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
         """Error events about our frames; taken charge of at once."""
@@ -72,6 +61,3 @@ class LocalOrigin:
     def dismiss(self, reason: str, message: str) -> None:
         """The instance stops: nothing more is taken here."""
         self.available = False
-
-    def forget(self) -> None:
-        """There is no session to forget."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import groupby, islice
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -320,7 +320,8 @@ class Spool:
         if batch or page or remove:
             if batch:
                 self._due = False
-                self._waiting = deque(islice(self._waiting, len(batch), None))
+                for _ in batch:
+                    self._waiting.popleft()
             rows: list[Row] = []
             for entry in batch:
                 rows += entry.rows(self._last + len(rows) + 1)
