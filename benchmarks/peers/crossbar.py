@@ -16,7 +16,7 @@ from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, OneWay, RoundTrip
 from benchmarks.load.shape import Stamp, Template, random_ids
 from benchmarks.peers.process import Absent, Servers
-from tests.integration.programs import free_port
+from tests.integration.ports import free_port
 
 _ID: Final = b"\xfd" * 16
 _REQUEST: Final = 0xFEFEFEFEFEFE

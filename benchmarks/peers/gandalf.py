@@ -12,8 +12,9 @@ from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, OneWay, RoundTrip
 from benchmarks.load.shape import Answer, Field, Shape, Stamp, Template, random_ids
 from tests.integration.peer import Listener, Peer, dial, frame, reply
+from tests.integration.ports import free_port
 from tests.integration.postgres import create_database
-from tests.integration.programs import Program, free_port, get_json, until
+from tests.integration.programs import Program, get_json, until
 
 NAME: Final = "gandalf"
 _UUID: Final = b"\xfd" * 16

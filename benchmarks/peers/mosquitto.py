@@ -9,7 +9,7 @@ from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, OneWay
 from benchmarks.load.shape import Answer, Field, PacketIds, Shape, Stamp, Template, random_ids
 from benchmarks.peers.process import Servers, find
-from tests.integration.programs import free_port
+from tests.integration.ports import free_port
 
 _ID = b"\xfd" * 16
 _PACKET = b"\xfc\xfb"

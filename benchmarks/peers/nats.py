@@ -10,7 +10,7 @@ from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, OneWay, RoundTrip
 from benchmarks.load.shape import Answer, Field, Shape, Stamp, Template, random_ids, readable_ids
 from benchmarks.peers.process import Servers, find
-from tests.integration.programs import free_port
+from tests.integration.ports import free_port
 
 _ID: Final = b"\xfd" * 16
 

@@ -10,7 +10,7 @@ from benchmarks.load.inbound import Inbound
 from benchmarks.load.lane import End, OneWay
 from benchmarks.load.shape import Shape, Stamp, Template, random_ids
 from benchmarks.peers.process import Absent, Servers, find
-from tests.integration.programs import free_port
+from tests.integration.ports import free_port
 
 _ID = b"\xfd" * 16
 _TAG = struct.pack(">Q", 0)

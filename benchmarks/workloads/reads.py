@@ -10,7 +10,8 @@ from benchmarks.peers.process import Servers
 from benchmarks.report import Report
 from benchmarks.settings import Settings
 from tests.integration.deployment import Deployment
-from tests.integration.programs import ROOT, free_port, until
+from tests.integration.ports import free_port
+from tests.integration.programs import ROOT, until
 
 NAME: Final = "reads"
 ROLES: Final = 10

@@ -14,6 +14,7 @@ import psycopg2
 from gandalf.store import dsn as dsns
 from gandalf.store import embedded, tenants
 from tests.integration import postgres
+from tests.integration.ports import free_port
 
 STARTED_WITHIN_S = 60.0
 
@@ -27,7 +28,7 @@ class DatabaseServer:
     def __init__(self, directory: Path) -> None:
         self._data = directory / "postgres"
         self._log = directory / "postgres.log"
-        self.port = postgres.free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

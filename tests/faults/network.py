@@ -21,7 +21,8 @@ from tests.faults.process import Process
 from tests.faults.proxy import NOBODY, Proxy, envelope
 from tests.faults.schedule import Stage
 from tests.integration import postgres
-from tests.integration.programs import ROOT, free_port, get_json
+from tests.integration.ports import free_port
+from tests.integration.programs import ROOT, get_json
 
 NORTH, SOUTH = "north", "south"
 MEMBERS: Final = ("m1", "m2")

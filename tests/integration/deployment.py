@@ -16,7 +16,8 @@ from gandalf.rest import RestClient, RestError
 from gandalf.shoset.tls import load_credentials
 from gandalf.store import secrets, tenants
 from tests.integration import postgres
-from tests.integration.programs import ROOT, Program, free_port, get_json
+from tests.integration.ports import free_port
+from tests.integration.programs import ROOT, Program, get_json
 
 _numbers = itertools.count(1)
 

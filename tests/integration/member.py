@@ -16,7 +16,8 @@ from gandalf.store import secrets, tenants
 from gandalf.store.trace import search_txn
 from tests.integration import postgres
 from tests.integration.peer import Message, dial
-from tests.integration.programs import Program, free_port, get_json, until
+from tests.integration.ports import free_port
+from tests.integration.programs import Program, get_json, until
 
 CONTROL = "gandalf"
 ONE, OTHER = "member-one", "member-other"

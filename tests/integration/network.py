@@ -40,7 +40,7 @@ from gandalf.wire.body import unpack_body
 from gandalf.wire.control import BrothersBody, LinkBody
 from gandalf.wire.envelope import Frame
 from gandalf.wire.runs import Run
-from tests.integration.programs import free_port
+from tests.integration.ports import free_port
 
 reactor: Any = global_reactor
 

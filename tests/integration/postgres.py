@@ -8,7 +8,6 @@ import functools
 import itertools
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,17 +22,10 @@ from sqlalchemy import Connection, NullPool, create_engine
 from gandalf.store import dsn as dsns
 from gandalf.store import embedded, tenants
 from gandalf.store.migrate import migrate
+from tests.integration.ports import free_port
 
 STARTED_WITHIN_S = 60.0
 _numbers = itertools.count(1)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start(data: Path, port: int) -> subprocess.Popen[bytes]:

@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from gandalf.rest import RestClient, RestError
 from gandalf.store.seed import seed_txn
 from tests.integration.peer import Listener, Message, Peer, dial, reply
+from tests.integration.ports import free_port
 from tests.integration.postgres import create_database, transaction
-from tests.integration.programs import Program, free_port, get_json, until
+from tests.integration.programs import Program, get_json, until
 
 
 class AggregatorCase(SynchronousTestCase):

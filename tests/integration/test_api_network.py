@@ -23,7 +23,8 @@ from gandalf.store import embedded, tenants
 from tests.integration import postgres
 from tests.integration.deployment import Deployment, logs
 from tests.integration.peer import Peer, dial
-from tests.integration.programs import ROOT, Program, free_port, get_json, until
+from tests.integration.ports import free_port
+from tests.integration.programs import ROOT, Program, get_json, until
 from tests.integration.walk import BASE, zero
 
 TOPICS = "WORK,walked.%3E"
@@ -175,7 +176,7 @@ class OperationTests(ApiCase):
     def setUp(self) -> None:
         directory = Path(tempfile.mkdtemp(prefix="gandalf-postgres-"))
         self.addCleanup(shutil.rmtree, directory)
-        self.data, self.port = directory / "data", postgres.free_port()
+        self.data, self.port = directory / "data", free_port()
         self.server = postgres.start(self.data, self.port)
         self.addCleanup(lambda: postgres.stop(self.server))
         admin = embedded.admin_dsn(self.data, self.port)

@@ -6,7 +6,8 @@ import signal
 from uuid import UUID
 
 from tests.integration.member import ONE, Aggregator, MemberCase
-from tests.integration.programs import free_port, get_json, until
+from tests.integration.ports import free_port
+from tests.integration.programs import get_json, until
 
 
 class LifeTest(MemberCase):

@@ -22,7 +22,8 @@ from gandalf.store import embedded, tenants, trace
 from gandalf.wire.kinds import EVENT
 from tests.integration import postgres
 from tests.integration.deployment import Deployment, logs
-from tests.integration.programs import Program, free_port, get_json, until
+from tests.integration.ports import free_port
+from tests.integration.programs import Program, get_json, until
 
 RECORDS = 200
 """Records that may wait in the member."""
@@ -54,7 +55,7 @@ class DatabaseLossCase(TestCase):
     async def _start(self) -> None:
         directory = Path(tempfile.mkdtemp(prefix="gandalf-postgres-"))
         self.addCleanup(shutil.rmtree, directory)
-        self.data, self.port = directory / "data", postgres.free_port()
+        self.data, self.port = directory / "data", free_port()
         self.server = await deferToThread(postgres.start, self.data, self.port)
         self.addCleanup(lambda: postgres.stop(self.server))
         self.use(self.data, self.port)
@@ -171,7 +172,7 @@ class FailoverTests(DatabaseLossCase):
         self.assertIsNotNone(await deferToThread(self.network.shown, 0, "/api/v1/roles"))
         await deferToThread(postgres.stop, self.server)
         self.assertIsNone(await deferToThread(self.network.shown, 0, "/api/v1/roles"))
-        port = postgres.free_port()
+        port = free_port()
         self.server = await deferToThread(postgres.start, self.data, port)
         self.use(self.data, port)
         self.network.control = postgres.control_dsn()

@@ -21,7 +21,7 @@ from gandalf.local.places import Places
 from gandalf.local.plan import Listener
 from gandalf.local.ports import check_free
 from gandalf.local.supervision import is_alive
-from tests.integration.postgres import free_port
+from tests.integration.ports import free_port
 from tests.integration.programs import ROOT, until
 
 STARTED_WITHIN = 120.0

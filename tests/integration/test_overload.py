@@ -14,8 +14,9 @@ import psutil
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.peer import dial
+from tests.integration.ports import free_port
 from tests.integration.postgres import create_database
-from tests.integration.programs import ROOT, Program, free_port, get_json, until
+from tests.integration.programs import ROOT, Program, get_json, until
 
 ATTEMPTS = 3
 """The machine of a test may be busy with something else: what must hold is to hold once."""

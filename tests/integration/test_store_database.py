@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from gandalf.store import dsn as dsns
 from gandalf.store.database import Database
 from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable
+from tests.integration.ports import free_port
 
 from . import postgres
 
@@ -85,7 +86,7 @@ class DatabaseTests(TestCase):
 
     async def test_nobody_listens(self) -> None:
         """A refused connection is `DatabaseUnavailable`, without the password in its text."""
-        database = self.database(f"postgresql://u:hidden@127.0.0.1:{postgres.free_port()}/d")
+        database = self.database(f"postgresql://u:hidden@127.0.0.1:{free_port()}/d")
         with self.assertRaises(DatabaseUnavailable) as caught:
             await database.check()
         error = caught.exception

@@ -12,6 +12,7 @@ import psycopg2
 from twisted.trial.unittest import TestCase
 
 from gandalf.store import embedded
+from tests.integration.ports import free_port
 
 from . import postgres
 
@@ -26,7 +27,7 @@ class EmbeddedTests(TestCase):
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server on a free port."""
-        self.port = postgres.free_port()
+        self.port = free_port()
         process = postgres.start(self.data, self.port)
         self.addCleanup(postgres.stop, process)
         return process
@@ -98,7 +99,7 @@ class EmbeddedTests(TestCase):
     def test_a_second_server(self) -> None:
         """In the same directory it says that one is running, and ends."""
         self.start()
-        second = self.run_command("--data", str(self.data), "--port", str(postgres.free_port()))
+        second = self.run_command("--data", str(self.data), "--port", str(free_port()))
         self.assertEqual(second.returncode, 1)
         self.assertEqual(second.stderr, f"Error: a server is running in {self.data} already\n")
         self.assertEqual(self.query("SELECT 1"), 1)

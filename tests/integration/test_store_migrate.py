@@ -9,6 +9,7 @@ from twisted.trial.unittest import TestCase
 
 from gandalf.store.errors import DatabaseUnavailable
 from gandalf.store.migrate import History, Migrated, differences_txn, migrate
+from tests.integration.ports import free_port
 
 from . import postgres
 
@@ -74,5 +75,5 @@ class MigrateTests(TestCase):
 
     def test_nobody_listens(self) -> None:
         """A database that is not there is `DatabaseUnavailable`."""
-        dsn = f"postgresql://u:p@127.0.0.1:{postgres.free_port()}/d"
+        dsn = f"postgresql://u:p@127.0.0.1:{free_port()}/d"
         self.assertRaises(DatabaseUnavailable, migrate, dsn, "tenant")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.postgres import free_port
+from tests.integration.ports import free_port
 from tests.unit.cli.support import SETTINGS, CommandCase
 
 
