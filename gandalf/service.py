@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import signal
 import sys
@@ -13,8 +12,6 @@ from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -136,31 +133,8 @@ class ProgramService(Service):
             self._reactor.stop()
 
 
-COLLECT_S = 60.0
-"""Seconds between two looks through everything."""
-
 SWITCH_S = 0.0005
 """Seconds."""
-
-
-def collect_seldom() -> None:
-    """Have the garbage collector look seldom for cycles.
-
-    Modules that are imported, and messages that wait, are many objects, which counting frees if they are freed at
-    all: walking over them again and again costs more than making them (docs/performance.md).
-    """
-    gc.set_threshold(100_000, 50, 1000)
-
-
-def settle_memory(clock: IReactorTime) -> None:
-    """Have it leave alone for ever what is there now, and look once a minute through all that came since.
-
-    Connections that have ended hold each other; of its own accord it would hardly ever come to them.
-    """
-    gc.freeze()
-    looking = LoopingCall(gc.collect)
-    looking.clock = clock
-    looking.start(COLLECT_S, now=False)
 
 
 def favour_the_reactor() -> None:

@@ -28,7 +28,7 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration, and wire the service."""
-    from gandalf.service import ProgramService, collect_seldom, favour_the_reactor, settle_memory
+    from gandalf.memory import collect_seldom, settle_memory
 
     collect_seldom()
     from treq.client import HTTPClient
@@ -44,6 +44,7 @@ def makeService(options: Options) -> IService:
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
+    from gandalf.service import ProgramService, favour_the_reactor
     from gandalf.shoset.tls import TLSError
 
     reactor: Any = global_reactor

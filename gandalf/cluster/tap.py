@@ -30,7 +30,7 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration and the definitions, and wire the member."""
-    from gandalf.service import ProgramService, collect_seldom, settle_memory
+    from gandalf.memory import collect_seldom, settle_memory
 
     collect_seldom()
     from twisted.internet import reactor
@@ -39,6 +39,7 @@ def makeService(options: Options) -> IService:
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, credentials_of
+    from gandalf.service import ProgramService
     from gandalf.shoset.tls import TLSError
     from gandalf.store.defaults import load_defaults
     from gandalf.store.definitions import InvalidDefinition

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.service import COLLECT_S, ProgramService, settle_memory
+from gandalf.service import ProgramService
 
 
 class Expected(Exception):
@@ -183,18 +181,3 @@ class ProgramServiceTest(SynchronousTestCase):
         self.assertEqual(self.program.calls, ["start", "drain", "stop"])
         self.assertEqual(self.statuses, [1])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
-
-class Memory(SynchronousTestCase):
-    """What the collector of cycles is told."""
-
-    def test_settled(self) -> None:
-        """What is there is left alone; what comes later is looked through once a minute."""
-        done: list[str] = []
-        self.patch(gc, "freeze", lambda: done.append("freeze"))
-        self.patch(gc, "collect", lambda: done.append("collect"))
-        clock = Clock()
-        settle_memory(clock)
-        self.assertEqual(done, ["freeze"])
-        clock.pump([COLLECT_S] * 3)
-        self.assertEqual(done, ["freeze"] + ["collect"] * 3)

@@ -1,0 +1,76 @@
+"""What the memory of a program is told."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import weakref
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from gandalf import memory
+from gandalf.memory import TIDY_S, settle_memory, tidy, trim
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+KEPT_EACH = 64
+FREED = 64 * 1024 * 1024
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+class Node:
+    """May hold itself."""
+
+    itself: Node | None = None
+
+
+class Settling(SynchronousTestCase):
+    """After the start."""
+
+    def test_once_a_minute(self) -> None:
+        """What is there is left alone; what comes later is looked through once a minute."""
+        done: list[str] = []
+        self.patch(gc, "collect", lambda: done.append("collect"))
+        self.patch(gc, "freeze", lambda: done.append("freeze"))
+        self.patch(memory, "trim", lambda: done.append("trim"))
+        clock = Clock()
+        settle_memory(clock)
+        self.assertEqual(done, ["collect", "freeze"])
+        clock.pump([TIDY_S] * 3)
+        self.assertEqual(done, ["collect", "freeze"] + ["collect", "trim"] * 3)
+
+
+class Tidying(SynchronousTestCase):
+    """Once a minute."""
+
+    def test_cycles(self) -> None:
+        """What holds itself goes."""
+        node = Node()
+        node.itself = node
+        gone = weakref.ref(node)
+        del node
+        tidy()
+        self.assertIsNone(gone())
+
+    def test_given_back(self) -> None:
+        """What was freed between things in use is the system's again."""
+        if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+            raise SkipTest("not glibc")
+        blocks = [bytes(PAGE) for _ in range(FREED // PAGE)]
+        kept = blocks[::KEPT_EACH]
+        del blocks
+        before = resident()
+        trim()
+        self.assertLess(resident(), before - FREED // 2)
+        self.assertEqual(len(kept), FREED // PAGE // KEPT_EACH)
+
+    def test_another_library(self) -> None:
+        """A C library that does so by itself is not asked."""
+        self.patch(ctypes, "CDLL", lambda name: object())
+        trim()
