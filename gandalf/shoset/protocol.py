@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -64,16 +64,6 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._late_brothers: bytes | None = None
         self.said_bye = False
         self._finishing: IDelayedCall | None = None
-        self._control: dict[str, Callable[[Frame], None]] = {
-            kinds.ACK: self._ack,
-            kinds.PING: self._ping,
-            kinds.PONG: self._pong,
-            kinds.BYE: self._bye,
-            kinds.BROTHERS: self._brothers,
-            kinds.REFUSED: self._refused,
-            kinds.LINK: self._out_of_place,
-            kinds.LINKED: self._out_of_place,
-        }
 
     # What the transport tells.
 
@@ -283,11 +273,11 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
     # Frames, once the handshake is done.
 
     def _read(self, frame: Frame) -> None:
-        control = self._control.get(frame.kind)
+        control = _CONTROL.get(frame.kind)
         if control is None:
             self.link.deliver(frame)  # type: ignore[union-attr]  # established: there is a link
         else:
-            control(frame)
+            control(self, frame)
 
     def _handle_run(self, run: Run) -> None:
         if self.phase is Phase.ESTABLISHED or self.phase is Phase.LEAVING:
@@ -406,3 +396,16 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
     def peer_name(self) -> str:
         """The peer's logical name once it is known, else its address."""
         return self.link.logical_name if self.link is not None else self.peer
+
+
+_CONTROL: Final[dict[str, Callable[[ShosetProtocol, Frame], None]]] = {
+    kinds.ACK: ShosetProtocol._ack,
+    kinds.PING: ShosetProtocol._ping,
+    kinds.PONG: ShosetProtocol._pong,
+    kinds.BYE: ShosetProtocol._bye,
+    kinds.BROTHERS: ShosetProtocol._brothers,
+    kinds.REFUSED: ShosetProtocol._refused,
+    kinds.LINK: ShosetProtocol._out_of_place,
+    kinds.LINKED: ShosetProtocol._out_of_place,
+}
+"""What is done with link control (protocol.md 4); all else is the link's."""
