@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.settings import READ_BYTES
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Parcel, Run
 
 LIMIT: Final = "limit"
 """Why a connection is not read: it is over its limit."""
@@ -54,27 +54,28 @@ class Admission:
         self._turn: IDelayedCall | None = None
         self.counters: Counter[str] = Counter(refused=0, pauses=0)
 
-    def let_through(self, frames: Sequence[Frame], link: ShosetLink) -> Sequence[Frame]:
-        """Those of ``frames``, all of one kind, that are to be routed; the others have been answered."""
+    def let_through(self, frame: Frame, link: ShosetLink) -> bool:
+        """Whether ``frame`` is to be routed; if not, it has been answered."""
         now = self._clock.seconds()
-        allowance = self._allowances.get(link)
-        if allowance is None:
-            allowance = self._allowances[link] = Allowance(self._rates, self._tenant, now)
-        if link in self._small and allowance.rested(now):
-            self._read(link, FULL_READ)
-        # Whoever has not proved a secret yet, or does so, cannot use up what the tenant's connectors share.
-        of_tenant = link.validated and frames[0].kind != kinds.SECRET
-        requests = sum(map(refusable, frames))
-        granted = allowance.take(requests, now, of_tenant=of_tenant)
-        allowance.overdraw(len(frames) - requests, now, of_tenant=of_tenant)
-        if granted < requests:
-            frames = self._refuse_after(granted, frames, link, allowance, now)
-        seconds = allowance.pause(now)
-        if seconds:
-            self._pause(link, seconds, allowance)
-        if of_tenant and requests < len(frames) and self._tenant is not None and self._tenant.overdrawn(now):
-            self._wait_for_turn(link, allowance, self._tenant.delay(now))
-        return frames
+        allowance = self._allowance(link, now)
+        of_tenant = self._of_tenant(frame, link)
+        if refusable(frame):
+            if not allowance.take(1, now, of_tenant=of_tenant):
+                allowance.refuse(now)
+                self._refuse(frame, link, allowance, now)
+                self._pause_if_due(link, allowance, now)
+                return False
+        else:
+            allowance.overdraw(now, of_tenant=of_tenant)
+            self._pause_if_due(link, allowance, now)
+            if of_tenant and self._tenant is not None and self._tenant.overdrawn(now):
+                self._wait_for_turn(link, allowance, self._tenant.delay(now))
+        return True
+
+    def let_run_through(self, run: Run, link: ShosetLink) -> bool:
+        """Whether all of ``run`` is within the limits; if not, each frame is to be let through by itself."""
+        now = self._clock.seconds()
+        return self._allowance(link, now).take(run.count, now, of_tenant=self._of_tenant(run, link))
 
     def forget(self, link: ShosetLink) -> None:
         """The session of ``link`` is forgotten."""
@@ -111,12 +112,22 @@ class Admission:
             "pauses_over_limit": 0 if allowance is None else allowance.pauses,
         }
 
-    # Answering.
+    # Measuring and answering.
 
-    def _refuse_after(
-        self, granted: int, frames: Sequence[Frame], link: ShosetLink, allowance: Allowance, now: float
-    ) -> list[Frame]:
-        """Answer the requests among ``frames`` but the first ``granted``; returns what is left."""
+    def _allowance(self, link: ShosetLink, now: float) -> Allowance:
+        allowance = self._allowances.get(link)
+        if allowance is None:
+            allowance = self._allowances[link] = Allowance(self._rates, self._tenant, now)
+        if link in self._small and allowance.rested(now):
+            self._read(link, FULL_READ)
+        return allowance
+
+    def _of_tenant(self, parcel: Parcel, link: ShosetLink) -> bool:
+        """Whoever has not proved a secret yet, or does so, cannot use up what the tenant's connectors share."""
+        return link.validated and parcel.kind != kinds.SECRET
+
+    def _refuse(self, frame: Frame, link: ShosetLink, allowance: Allowance, now: float) -> None:
+        self.counters["refused"] += 1
         wait = math.ceil(allowance.retry(now) * 1000)
         rates = self._rates
         if allowance.by_tenant:
@@ -127,26 +138,16 @@ class Admission:
             f"over the limit of {whose}: {rate} messages a second, {burst or rate} at once;"
             f" try again in {wait / 1000:g} s"
         )
-        left: list[Frame] = []
-        for frame in frames:
-            if not refusable(frame):
-                left.append(frame)
-            elif granted:
-                granted -= 1
-                left.append(frame)
-            else:
-                self._refuse(frame, link, message, wait)
-        return left
-
-    def _refuse(self, frame: Frame, link: ShosetLink, message: str, wait: int) -> None:
-        self.counters["refused"] += 1
         error = self._errors.about(frame, link, OVERLOADED, message, {"retry_after": wait})
         if error is not None:
             link.send(error)
 
     # Not reading.
 
-    def _pause(self, link: ShosetLink, seconds: float, allowance: Allowance) -> None:
+    def _pause_if_due(self, link: ShosetLink, allowance: Allowance, now: float) -> None:
+        seconds = allowance.pause(now)
+        if not seconds:
+            return
         self._read(link, SMALL_READ)
         timer = self._timers.get(link)
         if timer is not None:

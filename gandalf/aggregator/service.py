@@ -340,13 +340,13 @@ class AggregatorService:
 
     def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
         """Protocol.md 6, within the limits on what connectors send."""
-        if self.admission is not None and link.type == CONNECTOR and not self.admission.let_through((frame,), link):
+        if self.admission is not None and link.type == CONNECTOR and not self.admission.let_through(frame, link):
             return None
         return self.router.route(frame, link)
 
     def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
-        """The same, for frames alike; where limits are set, each is measured by itself."""
-        if self.admission is not None and link.type == CONNECTOR:
+        """The same, for frames alike; a run that is not wholly within the limits comes frame by frame."""
+        if self.admission is not None and link.type == CONNECTOR and not self.admission.let_run_through(run, link):
             return None
         return self.router.route_run(run, link)
 

@@ -52,11 +52,12 @@ class TokenBucket:
         self._level = float(burst)
         self._seen = now
 
-    def take(self, count: int, now: float) -> int:
-        """Take up to ``count`` tokens; returns how many there were."""
-        granted = max(min(count, int(self.level(now) + ROUNDING)), 0)
-        self._level -= granted
-        return granted
+    def take(self, count: int, now: float) -> bool:
+        """Take ``count`` tokens if all of them are there."""
+        if self.level(now) < count - ROUNDING:
+            return False
+        self._level -= count
+        return True
 
     def overdraw(self, count: int, now: float) -> None:
         """Take ``count`` tokens whether they are there or not: what is missing has to come in first."""
@@ -133,31 +134,32 @@ class Allowance:
         self.by_tenant = False
         """Whether it was the tenant's limit, not the connection's, that was met last."""
 
-    def take(self, count: int, now: float, *, of_tenant: bool) -> int:
-        """How many of ``count`` requests may be carried; the others are to be refused.
+    def take(self, count: int, now: float, *, of_tenant: bool) -> bool:
+        """Take so many tokens for messages that are carried, if all of them are there.
 
         :param of_tenant: whether the tenant pays too, as it does for a connection that is validated.
         """
-        granted = count if self._own is None else self._own.take(count, now)
         self.by_tenant = False
-        if of_tenant and self._tenant is not None and granted:
-            paid = self._tenant.take(granted, now)
-            if paid < granted:
-                self.by_tenant = True
-                if self._own is not None:
-                    self._own.give_back(granted - paid)
-                granted = paid
-        if granted < count:
-            self.refused += count - granted
-            self._refusals.overdraw(count - granted, now)
-        return granted
+        if self._own is not None and not self._own.take(count, now):
+            return False
+        if of_tenant and self._tenant is not None and not self._tenant.take(count, now):
+            self.by_tenant = True
+            if self._own is not None:
+                self._own.give_back(count)
+            return False
+        return True
 
-    def overdraw(self, count: int, now: float, *, of_tenant: bool) -> None:
-        """``count`` messages that must not be lost are carried in any case."""
+    def refuse(self, now: float) -> None:
+        """A request is answered with ``OVERLOADED``."""
+        self.refused += 1
+        self._refusals.overdraw(1, now)
+
+    def overdraw(self, now: float, *, of_tenant: bool) -> None:
+        """A message that must not be lost is carried in any case."""
         if self._own is not None:
-            self._own.overdraw(count, now)
+            self._own.overdraw(1, now)
         if of_tenant and self._tenant is not None:
-            self._tenant.overdraw(count, now)
+            self._tenant.overdraw(1, now)
 
     def retry(self, now: float) -> float:
         """Seconds after which a request that was refused may be sent again."""

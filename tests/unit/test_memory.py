@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from gandalf import memory
-from gandalf.memory import TIDY_S, settle_memory, tidy, trim
+from gandalf.memory import YOUNG_S, settle_memory, tidy, trim
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 KEPT_EACH = 64
@@ -33,17 +33,21 @@ class Node:
 class Settling(SynchronousTestCase):
     """After the start."""
 
-    def test_once_a_minute(self) -> None:
-        """What is there is left alone; what comes later is looked through once a minute."""
-        done: list[str] = []
-        self.patch(gc, "collect", lambda: done.append("collect"))
+    def test_what_is_looked_through(self) -> None:
+        """What is there is left alone; what is new is looked through each second, all of it once a minute."""
+        done: list[object] = []
+        self.patch(gc, "collect", lambda generation="all": done.append(generation))
         self.patch(gc, "freeze", lambda: done.append("freeze"))
         self.patch(memory, "trim", lambda: done.append("trim"))
         clock = Clock()
         settle_memory(clock)
-        self.assertEqual(done, ["collect", "freeze"])
-        clock.pump([TIDY_S] * 3)
-        self.assertEqual(done, ["collect", "freeze"] + ["collect", "trim"] * 3)
+        self.assertEqual(done, ["all", "freeze"])
+        done.clear()
+        clock.pump([YOUNG_S] * 59)
+        self.assertEqual(done, [0] * 59)
+        done.clear()
+        clock.advance(YOUNG_S)
+        self.assertEqual(sorted(done, key=str), [0, "all", "trim"])
 
 
 class Tidying(SynchronousTestCase):

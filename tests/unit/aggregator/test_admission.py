@@ -8,9 +8,12 @@ from typing import ClassVar
 from twisted.internet.defer import ensureDeferred
 
 from gandalf.aggregator.admission import FULL_READ, SMALL_READ
+from gandalf.routing.charge import Charge
 from gandalf.routing.overload import LEAST_REFUSALS
+from gandalf.shoset.link import ShosetLink
 from gandalf.wire.body import unpack_body
 from gandalf.wire.envelope import Frame
+from gandalf.wire.runs import Run
 from tests.unit.aggregator.support import LISTEN
 from tests.unit.aggregator.traffic import TrafficCase, Worker
 
@@ -108,6 +111,26 @@ class ConnectionLimit(LimitedCase):
         self.assertEqual(
             self.aggregator.observed.status()["limits"], {"refused": 0, "pauses": 1, "connections not read": 0}
         )
+
+    def test_runs(self) -> None:
+        """What is within the limit is routed in one piece; what is not is measured frame by frame, and pays alike."""
+        counts: list[int] = []
+        route_run = self.aggregator.router.route_run
+
+        def noting(run: Run, link: ShosetLink) -> Charge | None:
+            counts.append(run.count)
+            return route_run(run, link)
+
+        self.patch(self.aggregator.router, "route_run", noting)
+        first = self.emit(self.git, 4)
+        self.assertTrue(counts)
+        self.assertEqual(self.shown(self.git), (0, 0))
+        counts.clear()
+        second = self.emit(self.git, 4)
+        self.assertEqual(counts, [])
+        self.assertEqual(self.arrived(), first + second)
+        self.assertEqual(self.shown(self.git), (0, 1))
+        self.network.advance(1)
 
     def test_answers_wait_as_events_do(self) -> None:
         """What answers something is not refused."""
