@@ -16,13 +16,21 @@ TIDY_S = 60.0
 """Seconds between two looks through everything."""
 
 
-def collect_seldom() -> None:
-    """Have the garbage collector look seldom for cycles.
+M_ARENA_MAX = -8
+"""Of ``mallopt`` of glibc."""
+
+
+def prepare_memory() -> None:
+    """Have the collector look seldom for cycles, and all threads share one heap; before there are any.
 
     Modules that are imported, and messages that wait, are many objects, which counting frees if they are freed at
-    all: walking over them again and again costs more than making them (docs/performance.md).
+    all: walking over them again and again costs more than making them (docs/performance.md). The C library keeps a
+    heap for each thread otherwise, each with gaps of its own; and only one thread at a time runs Python.
     """
     gc.set_threshold(100_000, 50, 1000)
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(M_ARENA_MAX, 1)
 
 
 def settle_memory(clock: IReactorTime) -> None:

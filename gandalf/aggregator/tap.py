@@ -28,9 +28,9 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration, and wire the service."""
-    from gandalf.memory import collect_seldom, settle_memory
+    from gandalf.memory import prepare_memory, settle_memory
 
-    collect_seldom()
+    prepare_memory()
     from treq.client import HTTPClient
     from twisted.internet import reactor as global_reactor
     from twisted.internet.threads import deferToThreadPool

@@ -30,9 +30,9 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """Check the configuration and the definitions, and wire the member."""
-    from gandalf.memory import collect_seldom, settle_memory
+    from gandalf.memory import prepare_memory, settle_memory
 
-    collect_seldom()
+    prepare_memory()
     from twisted.internet import reactor
 
     from gandalf.cluster.member import ClusterMember

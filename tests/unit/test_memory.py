@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from gandalf import memory
-from gandalf.memory import YOUNG_S, settle_memory, tidy, trim
+from gandalf.memory import YOUNG_S, prepare_memory, settle_memory, tidy, trim
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 KEPT_EACH = 64
@@ -28,6 +28,40 @@ class Node:
     """May hold itself."""
 
     itself: Node | None = None
+
+
+class FakeLibrary:
+    """A C library that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def mallopt(self, option: int, value: int) -> None:
+        """glibc's."""
+        self.asked.append((option, value))
+
+
+class Preparing(SynchronousTestCase):
+    """Before the start."""
+
+    def setUp(self) -> None:
+        """Nothing is changed for other tests."""
+        self.thresholds: list[tuple[int, ...]] = []
+        self.patch(gc, "set_threshold", lambda *thresholds: self.thresholds.append(thresholds))
+
+    def test_one_heap(self) -> None:
+        """For all threads, and a collector that looks seldom."""
+        library = FakeLibrary()
+        self.patch(ctypes, "CDLL", lambda name: library)
+        prepare_memory()
+        self.assertEqual(library.asked, [(-8, 1)])
+        self.assertEqual(len(self.thresholds), 1)
+
+    def test_another_library(self) -> None:
+        """Has no such option."""
+        self.patch(ctypes, "CDLL", lambda name: object())
+        prepare_memory()
+        self.assertEqual(len(self.thresholds), 1)
 
 
 class Settling(SynchronousTestCase):
