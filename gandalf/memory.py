@@ -12,8 +12,11 @@ from twisted.internet.task import LoopingCall
 YOUNG_S = 1.0
 """Seconds between two looks through what is new."""
 
-TIDY_S = 60.0
+ALL_S = 60.0
 """Seconds between two looks through everything."""
+
+TRIM_S = 10.0
+"""Seconds between two times that free memory goes back."""
 
 
 M_ARENA_MAX = -8
@@ -42,7 +45,8 @@ def settle_memory(clock: IReactorTime) -> None:
     gc.collect()
     gc.freeze()
     _each(YOUNG_S, lambda: gc.collect(0), clock)
-    _each(TIDY_S, tidy, clock)
+    _each(ALL_S, gc.collect, clock)
+    _each(TRIM_S, trim, clock)
 
 
 def _each(seconds: float, call: Callable[[], object], clock: IReactorTime) -> None:
@@ -51,17 +55,11 @@ def _each(seconds: float, call: Callable[[], object], clock: IReactorTime) -> No
     looping.start(seconds, now=False)
 
 
-def tidy() -> None:
-    """Free what nobody can reach, and give free memory back to the system.
-
-    The C library keeps what was freed between things that are in use: after a busy hour more than is in use itself.
-    """
-    gc.collect()
-    trim()
-
-
 def trim() -> None:
-    """Give free memory back, where the C library can (glibc); others do it by themselves."""
+    """Give free memory back to the system, where the C library can (glibc); others do it by themselves.
+
+    It keeps what was freed between things that are in use: after a busy hour more than is in use itself.
+    """
     give = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if give is not None:
         give(0)
