@@ -24,7 +24,6 @@ from gandalf.shoset.settings import Identity, Limits
 from gandalf.wire.body import COMMON, pack_body
 from gandalf.wire.control import BrothersBody
 from gandalf.wire.envelope import Frame, make_frame
-from gandalf.wire.kinds import BROTHERS
 from gandalf.wire.uuid7 import UUIDMaker
 
 
@@ -200,7 +199,7 @@ class ShosetFactory(Factory):
     def tell_brothers(self, link: ShosetLink, logical_name: str, addresses: tuple[str, ...]) -> None:
         """Tell ``link`` the addresses of a logical name (protocol.md 5.2)."""
         if link.connection is not None:
-            link.connection.say(BROTHERS, BrothersBody(logical_name, addresses).pack())
+            link.connection.tell_brothers(BrothersBody(logical_name, addresses))
 
     def set_brothers(self, addresses: tuple[str, ...]) -> None:
         """The other instances of this shoset's logical name are now these: tell all who dialled."""

@@ -61,7 +61,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._timer: IDelayedCall | None = None
         self._write: Callable[[bytes], object] = _nowhere
         self._paused = False
-        self._late_brothers: bytes | None = None
+        self._late_brothers: dict[str, BrothersBody] | None = None
         self.said_bye = False
         self._finishing: IDelayedCall | None = None
 
@@ -122,8 +122,9 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         """The transport's buffer is empty again."""
         self.writable = True
         if self._late_brothers is not None:
-            self.say(kinds.BROTHERS, self._late_brothers)
-            self._late_brothers = None
+            late, self._late_brothers = self._late_brothers, None
+            for brothers in late.values():
+                self.tell_brothers(brothers)
         if self.link is not None:
             self.link.acknowledge_if_many()
             self.link.pump()
@@ -162,17 +163,23 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
             self._write(data)
 
     def say(self, kind: str, body: bytes) -> None:
-        """Send a frame of link control; nothing follows the last word.
-
-        A peer that does not read must not make us keep what it makes us say: of brothers the latest are told later.
-        """
+        """Send a frame of link control; nothing follows the last word."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
-            return
-        if not self.writable and kind == kinds.BROTHERS:
-            self._late_brothers = body
             return
         with self.shoset.batch:
             self.queue(self.shoset.control_frame(kind, body).raw)
+
+    def tell_brothers(self, brothers: BrothersBody) -> None:
+        """Send ``brothers``; while the transport takes nothing more, the latest of each name are kept for later.
+
+        A peer that does not read must not make us keep all that it was to be told meanwhile.
+        """
+        if self.writable:
+            self.say(kinds.BROTHERS, brothers.pack())
+            return
+        if self._late_brothers is None:
+            self._late_brothers = {}
+        self._late_brothers[brothers.logical_name] = brothers
 
     def show_life(self, kind: str) -> None:
         """Send a ping or a pong, unless the transport takes nothing more: bytes are on their way then."""

@@ -81,6 +81,19 @@ class UnreadControlTest(ShosetTestCase):
         self.network.settle()
         self.assertEqual(["host:999"], self.peer.heard(kinds.BROTHERS)[-1]["addresses"])
 
+    def test_brothers_of_two_names(self) -> None:
+        """A member tells of its own and of the aggregator's (protocol.md 9): the latest of each, later."""
+        self.socket.write(bytes(2000))
+        for number in range(3):
+            self.ours.set_brothers((f"ours:{number}",))
+            self.ours.tell_brothers(self.link, "theirs", (f"theirs:{number}",))
+        del self.socket.waiting[:]
+        self.link.connection.resumeProducing()  # type: ignore[union-attr]
+        self.socket.held = False
+        self.network.settle()
+        told = [(body["logical_name"], body["addresses"]) for body in self.peer.heard(kinds.BROTHERS)]
+        self.assertEqual([("a-name", ["ours:2"]), ("theirs", ["theirs:2"])], told)
+
     def test_last_words_are_said(self) -> None:
         """Why it ends, and how much counts, even then: that is once a connection."""
         self.socket.write(bytes(2000))
