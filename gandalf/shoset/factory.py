@@ -190,6 +190,7 @@ class ShosetFactory(Factory):
             keeping.cancel()
         if link in self.registry:
             self.registry.remove(link)
+            link.forgotten = True
             self.counters.forgotten += 1
             link.outbox.clear()
             self.kept.release(link)

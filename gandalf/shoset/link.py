@@ -66,6 +66,8 @@ class ShosetLink:
     """For a link that is dialled: the address dialled."""
     over = False
     """The peer has said that its process ends: there is nobody to keep the session for."""
+    forgotten = False
+    """The session is not resumed any more: nothing is kept for it."""
 
     def __init__(self, shoset: ShosetFactory, session: bytes, *, sheds: bool) -> None:
         self.shoset = shoset
@@ -155,7 +157,9 @@ class ShosetLink:
     def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
         """Keep ``parcel`` until it is acknowledged; send it now if that can be.
 
-        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``.
+        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``. For a session
+        that is forgotten nothing is kept: whoever still knows of it, as one that answers its last commands, would
+        make it grow, and be counted, for ever.
         """
         now = self.shoset.clock.seconds()
         connection = self.connection
@@ -171,6 +175,8 @@ class ShosetLink:
             connection.queue(parcel.raw)
             if not self.shoset.batch.open:
                 self.shoset.batch.flush()
+        elif self.forgotten:
+            return
         elif self._has_room(now):
             outbox.wait(parcel, now, charge)
         else:

@@ -314,6 +314,14 @@ class KeptBytesTest(ShosetTestCase):
         self.network.advance(self.limits.session_keep)
         self.assertEqual((0, 0), (self.ours.kept.bytes, link.outbox.bytes))
 
+    def test_nothing_is_kept_for_what_is_forgotten(self) -> None:
+        """Whoever still knows of it, as one that answers its last commands, sends into the void."""
+        link = self.session()
+        self.network.cable.cut()
+        self.network.advance(self.limits.session_keep)
+        self.keep(link, 6)
+        self.assertEqual((0, 0), (self.ours.kept.bytes, link.outbox.bytes))
+
     def test_small_frames_weigh_more_than_their_bytes(self) -> None:
         """What each takes besides is counted as well."""
         link = self.session()
