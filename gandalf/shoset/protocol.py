@@ -351,7 +351,8 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
     def _watch(self) -> None:
         """Ping when nothing was sent for an interval or nothing came; dead after three of silence."""
         now = self.shoset.clock.seconds()
-        heartbeat = self.shoset.limits.heartbeat
+        # A peer that is not read gets no answer to its pings, and may expect something sooner than we promised.
+        heartbeat = self._interval if self._paused else self.shoset.limits.heartbeat
         # What a paused peer says is not read; but its kernel acknowledges our pings, if it is there.
         silence = unanswered(self.transport) if self._paused else now - self._last_received
         if silence >= DEAD_INTERVALS * self._interval:

@@ -194,6 +194,15 @@ class PingTest(ShosetTestCase):
         self.network.advance(11)
         self.assertTrue(peer.ended)
 
+    def test_a_connection_that_we_do_not_read_and_a_shorter_interval_of_the_peer(self) -> None:
+        """We cannot answer its pings: it hears from us unasked, before it takes us for dead."""
+        dialler, _ = self.dial(limits=Limits(heartbeat=1.0))
+        self.host.link.pause()
+        self.network.advance(60)
+        self.assertTrue(dialler.link.available)
+        self.assertEqual((0, 0), (self.ours.counters.dead, dialler.shoset.counters.dead))
+        self.assertEqual(1, len(self.network.cables))
+
     def test_a_severed_line(self) -> None:
         """Nobody is told; both ends find out, and the dialler links again."""
         dialler, host = self.dial()
