@@ -91,6 +91,8 @@ class ShosetLink:
         """Bytes that it counts there."""
         self._strained = False
         self._evict_at = 0.0
+        self._parting = False
+        """Whether the connection is closed as soon as no answer waits any more."""
 
     def __repr__(self) -> str:
         return f"<link {self.type or '?'} {self.logical_name or self.address} {self.session.hex()[:8]}>"
@@ -265,10 +267,15 @@ class ShosetLink:
         """The peer said ``bye``, and nothing is pending here any more: close.
 
         A peer that dialled and whose process ends may still have something to do: it closes by itself, and has as
-        long as a session is kept.
+        long as a session is kept. So long has any other to take the answers that wait for it.
         """
-        if self.connection is not None and self.over and not self.address:
-            self.connection.finish_within(self.shoset.limits.session_keep)
+        connection = self.connection
+        if connection is None:
+            return
+        leaves_first = self.over and not self.address
+        self._parting = not leaves_first and not self._gated and self.outbox.answers_first()
+        if leaves_first or self._parting:
+            connection.finish_within(self.shoset.limits.session_keep)
         else:
             self.finish()
 
@@ -294,7 +301,7 @@ class ShosetLink:
             old.link = None
             old.life.died()
         connection.link = self
-        self.over = False
+        self.over = self._parting = False
         self.since = self.shoset.clock.seconds()
         self._reported = self.inbox.received
         self._paused_for.discard(OVERDUE)  # what does not count yet comes again
@@ -340,19 +347,27 @@ class ShosetLink:
         self._relieve()
 
     def pump(self) -> None:
-        """Send what waits, as far as the transport takes it."""
-        connection = self.connection
+        """Send what waits, as far as the transport takes it; after a bye only what finishes something pending."""
+        connection, outbox = self.connection, self.outbox
         if connection is None or self._gated:
             return
+        leaving = connection.phase is Phase.LEAVING
+        if leaving:
+            outbox.answers_first()
         with self.shoset.batch:
-            while connection.writable and self.available and self.outbox.unsent and self._window_open:
+            while connection.writable and outbox.unsent and (leaving or (self.available and self._window_open)):
                 size = 0
-                while size < _PUMP_BYTES and (parcel := self.outbox.next()) is not None:
+                while size < _PUMP_BYTES and (parcel := outbox.next(answer=leaving)) is not None:
                     connection.queue(parcel.raw)
                     self.counters.frames_out += parcel.count
                     size += len(parcel.raw)
+                if not size:
+                    break
                 connection.flush()
         self._relieve()
+        if self._parting and not outbox.answers_first():
+            self._parting = False
+            self.finish()
 
     def expired(self, expired: list[Kept]) -> None:
         """These waited for longer than their timeout, and were dropped when the link came up again."""
@@ -364,12 +379,14 @@ class ShosetLink:
     def peer_leaves(self, bye: ByeBody) -> None:
         """The peer said bye."""
         self.over = bye.reason == STOPPING
+        self.pump()
         self.shoset.host.link_leaving(self)
 
     def connection_lost(self, connection: ShosetProtocol) -> None:
         """``connection`` is gone; the session is kept."""
         self.counters.bytes_out += connection.bytes_out
         self.connection = None
+        self._parting = False
         self.since = self.shoset.clock.seconds()
         if self._ack_timer is not None:
             self._ack_timer.cancel()

@@ -136,9 +136,9 @@ class Outbox:
         self.bytes += len(parcel.raw)
         self.unsent_bytes += len(parcel.raw)
 
-    def next(self) -> Parcel | None:
-        """The first that waits; it counts as sent."""
-        if not self._unsent:
+    def next(self, *, answer: bool = False) -> Parcel | None:
+        """The first that waits, if it is an ``answer`` where only such are wanted; it counts as sent."""
+        if not self._unsent or (answer and self._unsent[0][0].reference is None):
             return None
         kept = self._unsent.popleft()
         self._sent.append(kept)
@@ -147,6 +147,13 @@ class Outbox:
         self._in_flight += parcel.count
         self.unsent_bytes -= len(parcel.raw)
         return parcel
+
+    def answers_first(self) -> bool:
+        """Of what waits, what refers to something goes before the rest, each in order; returns whether any does."""
+        answers = [kept for kept in self._unsent if kept[0].reference is not None]
+        if answers:
+            self._unsent = deque(answers + [kept for kept in self._unsent if kept[0].reference is None])
+        return bool(answers)
 
     def acknowledge(self, received: int) -> None:
         """The peer has taken charge of ``received`` frames, from the session's first on.

@@ -221,6 +221,17 @@ class MuteMemberTest(ShosetTestCase):
         self.assertEqual(uuids(frames), uuids(self.peer.routed))
         self.assertEqual([self.link], self.host.relieved)
 
+    def test_answers_go_out_when_it_leaves(self) -> None:
+        """However little it has taken charge of: it may wait for them."""
+        new, answer = event(self.ours), event(self.ours, reference=b"r" * 16)
+        send_all(self.link, [*events(self.ours, 100), new, answer])
+        self.network.settle()
+        self.peer.say(kinds.BYE, {"reason": "DRAINING"})
+        self.network.settle()
+        self.assertEqual(101, len(self.peer.routed))
+        self.assertEqual(answer.uuid, self.peer.routed[-1].uuid)
+        self.link.finish()
+
 
 PIECE = 4 * TRANCHE
 """Bytes."""

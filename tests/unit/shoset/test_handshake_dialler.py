@@ -408,14 +408,18 @@ class GateTest(ShosetTestCase):
             self.network.settle()
 
     def test_nothing_is_sent_on_a_link_that_leaves_before_it_is_validated(self) -> None:
-        """Not even secret."""
+        """Not even secret, or what answers something: that is not waited for either."""
         self.peer.say_linked()
         self.peer.say(kinds.BYE, {"reason": "DRAINING"})
         self.network.settle()
         self.link.send(self.ours.shoset.frame(kinds.SECRET, {}))
         self.network.settle()
+        self.link.send(event(self.ours.shoset, reference=b"r" * 16))
+        self.network.settle()
         self.assertEqual([], self.peer.routed)
-        self.link.finish()
+        self.link.part()
+        self.network.settle()
+        self.assertTrue(self.peer.ended)
 
 
 class AdmitTest(ShosetTestCase):

@@ -329,6 +329,27 @@ class ByeTest(ShosetTestCase):
         self.assertEqual(big.uuid, self.peer.routed[-1].uuid)
         self.assertEqual(1, self.link.outbox.unsent)
 
+    def test_answers_that_waited_for_the_socket(self) -> None:
+        """What is pending at a peer that leaves is finished, in order; the rest waits on."""
+        socket = self.network.cable.listening
+        socket.held = True
+        self.link.send(event(self.ours, tenant="x" * 70_000))
+        new = event(self.ours)
+        answers = [event(self.ours, reference=bytes([number]) * 16) for number in range(3)]
+        send_all(self.link, [new, *answers[:2]])
+        self.bye()
+        self.link.send(answers[2])
+        socket.held = False
+        self.network.settle()
+        self.assertEqual(uuids(answers), uuids(self.peer.routed)[1:])
+        self.assertEqual(1, self.link.outbox.unsent)
+        self.peer.say(kinds.ACK, {"received": 4})
+        self.link.finish()
+        self.network.settle()
+        again = self.peer.again()
+        self.link_again(again, self.ours, received=4)
+        self.assertEqual([new.uuid], uuids(again.routed))
+
     def test_say_bye(self) -> None:
         """We leave: the peer hears why, its answers are read, and it ends when we finish."""
         self.link.say_bye("DRAINING", "this instance stops")
@@ -376,6 +397,36 @@ class ByeTest(ShosetTestCase):
         self.bye()
         self.link.part()
         self.network.settle()
+        self.assertTrue(self.peer.ended)
+
+    def test_part_when_answers_wait_for_the_socket(self) -> None:
+        """They go out first: that is what is pending."""
+        socket = self.network.cable.listening
+        socket.held = True
+        self.link.send(event(self.ours, tenant="x" * 70_000))
+        new, answer = event(self.ours), event(self.ours, reference=b"r" * 16)
+        send_all(self.link, [new, answer])
+        self.bye()
+        self.link.part()
+        socket.held = False
+        self.network.settle()
+        self.assertEqual(answer.uuid, self.peer.routed[-1].uuid)
+        self.assertTrue(self.peer.ended)
+        self.assertEqual([self.link], self.host.down)
+
+    def test_part_from_one_that_does_not_read(self) -> None:
+        """It has as long as a session is kept."""
+        self.network.cable.listening.held = True
+        send_all(self.link, [event(self.ours, tenant="x" * 70_000), event(self.ours, reference=b"r" * 16)])
+        self.link.send(event(self.ours, reference=b"r" * 16))
+        self.assertEqual(1, self.link.outbox.unsent)
+        self.bye()
+        self.link.part()
+        for _ in range(6):
+            self.peer.say(kinds.PING)
+            self.network.advance(9.9)
+        self.assertFalse(self.peer.ended)
+        self.network.advance(1 + LINGER)
         self.assertTrue(self.peer.ended)
 
     def test_bye_from_both_sides(self) -> None:
