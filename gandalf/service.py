@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
@@ -143,6 +144,15 @@ def favour_the_reactor() -> None:
     They hold it for up to 5 ms at a time otherwise, in which no frame is routed.
     """
     sys.setswitchinterval(SWITCH_S)
+
+
+def steady_time(reactor: Any) -> None:
+    """Have ``reactor`` measure time by a clock that nobody sets; before anything is due.
+
+    Its own is the time of day. Set back by an hour it would leave every timer that runs, as that of an
+    acknowledgement, waiting for an hour; set forward, it would make every peer dead and every command too late.
+    """
+    reactor.seconds = time.monotonic
 
 
 def exit_with_status(status: int) -> None:

@@ -44,10 +44,11 @@ def makeService(options: Options) -> IService:
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, certificate_names, credentials_of, dials, listen
-    from gandalf.service import ProgramService, favour_the_reactor
+    from gandalf.service import ProgramService, favour_the_reactor, steady_time
     from gandalf.shoset.tls import TLSError
 
     reactor: Any = global_reactor
+    steady_time(reactor)
     try:
         config = load(AggregatorConfig, Path(options["config"]), os.environ)
         credentials = credentials_of(config.tls)

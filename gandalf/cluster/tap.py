@@ -39,12 +39,13 @@ def makeService(options: Options) -> IService:
     from gandalf.descriptors import make_room
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import BindFailed, credentials_of
-    from gandalf.service import ProgramService
+    from gandalf.service import ProgramService, steady_time
     from gandalf.shoset.tls import TLSError
     from gandalf.store.defaults import load_defaults
     from gandalf.store.definitions import InvalidDefinition
     from gandalf.store.errors import StoreError
 
+    steady_time(reactor)
     try:
         config = load(ClusterConfig, Path(options["config"]), os.environ)
         credentials = credentials_of(config.tls)

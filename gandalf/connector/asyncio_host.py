@@ -10,6 +10,7 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from txaio import aio
 
 from gandalf.connector.loop import TxaioLoop
+from gandalf.service import steady_time
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class LoopReactor(AsyncioSelectorReactor):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        steady_time(self)
         # Without this, threads and with them the look-up of names would wait for ever.
         self.startRunning(installSignalHandlers=False)
 

@@ -30,9 +30,10 @@ def makeService(options: Options) -> IService:
     from gandalf.connector.service import ConnectorsService, load_all
     from gandalf.logs import LoggedService, LogOutput
     from gandalf.network import credentials_of
-    from gandalf.service import ProgramService
+    from gandalf.service import ProgramService, steady_time
     from gandalf.shoset.tls import TLSError
 
+    steady_time(reactor)
     try:
         config = load(ConnectorsConfig, Path(options["config"]), os.environ)
         loaded = load_all(config, credentials_of(config.tls))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.service import ProgramService
+from gandalf.service import ProgramService, steady_time
 
 
 class Expected(Exception):
@@ -181,3 +183,31 @@ class ProgramServiceTest(SynchronousTestCase):
         self.assertEqual(self.program.calls, ["start", "drain", "stop"])
         self.assertEqual(self.statuses, [1])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class TimedReactor(ReactorBase):
+    """What is due, and nothing else."""
+
+    def installWaker(self) -> None:
+        """Nobody wakes it."""
+
+
+class SteadyTimeTest(SynchronousTestCase):
+    """The clock of the machine is set while a program runs."""
+
+    def test_what_is_due(self) -> None:
+        """An hour back or forward: it is due when it was to be."""
+        up = 5000.0
+        self.patch(time, "monotonic", lambda: up)
+        for hour in (-3600, 3600):
+            day = 1_700_000_000.0
+            reactor = TimedReactor()
+            self.patch(reactor, "seconds", lambda: day)  # noqa: B023
+            steady_time(reactor)
+            called: list[str] = []
+            reactor.callLater(1, called.append, "soon")
+            reactor.callLater(60, called.append, "late")
+            day += hour
+            up += 1
+            reactor.runUntilCurrent()
+            self.assertEqual(called, ["soon"])
