@@ -79,12 +79,21 @@ class ClusterEvents:
 
     def expired(self, frame: Frame, charge: Charge | None) -> None:
         """``frame`` waited too long for a link that was broken, and is kept for it no more (protocol.md 5.3)."""
+        self._let_go(
+            frame, charge, failures.EXPIRED, "the message was not delivered to the cluster within its timeout"
+        )
+
+    def too_long(self, frame: Frame, charge: Charge | None) -> None:
+        """``frame`` is longer than a member accepts that was started anew, and is kept for it no more."""
+        message = f"{length_of(frame)} bytes is more than the cluster members accept that could have had it"
+        self._let_go(frame, charge, failures.TOO_LARGE, message)
+
+    def _let_go(self, frame: Frame, charge: Charge | None, code: str, message: str) -> None:
         if not isinstance(charge, EventCharge) or charge.settled:
             return
         charge.keepers -= 1
         if not charge.keepers:
-            message = "the message was not delivered to the cluster within its timeout"
-            self._answer(frame, charge.origin, failures.EXPIRED, message)
+            self._answer(frame, charge.origin, code, message)
             charge.settle()
 
     # Members come and go.

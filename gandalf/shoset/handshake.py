@@ -210,12 +210,14 @@ class DiallerProtocol(ShosetProtocol):
             expired = link.outbox.restart(now, now - shoset.limits.session_keep)
             link.inbox.restart()
             link.validated = False
+        link.max_frame = answer.max_frame or shoset.limits.max_frame
+        # It would be refused, and with it each connection from now on.
+        expired += link.outbox.let_go_of_longer(link.max_frame)
         link.counters.resent += link.outbox.unsent
         if link.logical_name != answer.logical_name:
             shoset.registry.remove(link)
         link.logical_name, link.type, link.tenant = answer.logical_name, answer.type, tenant
         link.instance, link.software = answer.instance, answer.software
-        link.max_frame = answer.max_frame or shoset.limits.max_frame
         self.set_interval(answer.heartbeat)
         shoset.link_up(link, self, resumed=resumed)
         link.expired(expired)

@@ -52,7 +52,8 @@ class Host(Protocol):
         """Frames alike came in, to be worked on in one piece. None: they are to come one by one instead."""
 
     def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
-        """What waited for ``link`` was dropped after a reconnection: it was too old (protocol.md 5.3)."""
+        """What waited for ``link`` was dropped after a reconnection: it was too old (protocol.md 5.3), or is longer
+        than the peer accepts now."""
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
         """The peer told the addresses of a logical name (protocol.md 5.2)."""

@@ -370,7 +370,7 @@ class ShosetLink:
             self.finish()
 
     def expired(self, expired: list[Kept]) -> None:
-        """These waited for longer than their timeout, and were dropped when the link came up again."""
+        """These waited for longer than their timeout, or are too long now: dropped when the link came up again."""
         for parcel, arrived, charge in expired:
             self.counters.expired += parcel.count
             for frame in parcel.frames():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.fallthrough import budget_of
-from gandalf.wire.envelope import Frame
+from gandalf.wire.envelope import LENGTH, Frame
 from gandalf.wire.errors import Malformed
 from gandalf.wire.kinds import COMMAND
 from gandalf.wire.runs import Parcel, Run
@@ -200,6 +200,22 @@ class Outbox:
         """
         self.acknowledged = 0
         return self._wait_again(now, settled_before)
+
+    def let_go_of_longer(self, length: int) -> list[Kept]:
+        """Of what waits, drop frames whose envelopes are longer than ``length`` bytes, and return them.
+
+        Frames of a run are short: a peer that does not accept even those refuses them.
+        """
+        waiting: deque[Kept] = deque()
+        too_long: list[Kept] = []
+        for kept in self._unsent:
+            parcel = kept[0]
+            longer = isinstance(parcel, Frame) and len(parcel.raw) - LENGTH.size > length
+            (too_long if longer else waiting).append(kept)
+        if too_long:
+            self._unsent = waiting
+            self._weigh()
+        return too_long
 
     def clear(self) -> None:
         """The session is forgotten: nothing of it is kept, whoever still knows of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.defer import CancelledError, ensureDeferred
 
 from gandalf.aggregator.event_queue import Event, EventQueue
@@ -10,6 +11,7 @@ from gandalf.routing.charge import Charge
 from gandalf.routing.failures import RoutingFailure
 from gandalf.wire.body import unpack_body
 from gandalf.wire.envelope import Frame
+from tests.unit.aggregator.support import MEMBER
 from tests.unit.aggregator.traffic import OTHER, TrafficCase
 
 
@@ -30,6 +32,28 @@ class EventCase(TrafficCase):
         """The connector sends an event."""
         self.git.emit(topic, event)
         self.settle()
+
+
+class WaitingForTheCluster(EventCase):
+    """Events that a connector sent while the member was away."""
+
+    def test_longer_than_it_accepts_when_it_is_back(self) -> None:
+        """Its origin is told, and the link is as good as before."""
+        for cable in self.network.cables:
+            cable.cut()
+        self.network.advance(0.01)
+        del self.network.listeners[MEMBER]
+        self.network.advance(2)
+        self.git.emit("long", "X", payload="x" * 2000)
+        self.network.advance(2)
+        self.cluster.shoset.limits = attrs.evolve(self.cluster.shoset.limits, max_frame=2000)
+        self.network.listeners[MEMBER] = self.cluster.shoset
+        self.network.advance(10)
+        self.emit("short")
+        self.assertEqual([unpack_body(frame.body)["topic"] for frame in self.recorded], ["short"])
+        self.assertEqual([body["event"] for body in self.git.bodies("evt")], ["TOO_LARGE"])
+        self.network.advance(0.1)
+        self.assertEqual(self.aggregator.router.unsettled, 0)
 
 
 class Sending(EventCase):

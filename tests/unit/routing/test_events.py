@@ -322,6 +322,17 @@ class Expired(RoutingCase):
         self.assertTrue(charge.settled)
         self.assertSent({})
 
+    def test_too_long_for_all_by_now(self) -> None:
+        """Members that were started anew accept less: ``TOO_LARGE`` when the last has let it go."""
+        frame = self.make.event()
+        charge = self.drop(frame, self.git1)
+        assert charge is not None
+        self.router.to_cluster.too_long(frame, charge)
+        self.assertSent({})
+        self.router.to_cluster.too_long(frame, charge)
+        self.assertSent({self.git1: [Error("TOO_LARGE", frame)]})
+        self.assertTrue(charge.settled)
+
     def test_what_is_no_event_of_a_connector(self) -> None:
         """A command has its own timer; what was sent to a connector is its brothers' too: nobody is told."""
         command = self.make.command(timeout=1000)

@@ -331,6 +331,20 @@ class ResumeTest(ShosetTestCase):
         self.network.settle()
         self.assertEqual(0, len(self.link.outbox))
 
+    def test_what_is_too_long_by_now(self) -> None:
+        """A listener that was started anew accepts less: only what it would refuse is dropped and reported."""
+        long, short = (event(self.ours.shoset, tenant="x" * length) for length in (2000, 1999))
+        send_all(self.link, [long, short])
+        self.network.settle()
+        peer = self.again(instance=unique(), max_frame=len(long.raw) - LENGTH.size - 1)
+        self.link.validated = True
+        self.network.settle()
+        self.assertEqual(uuids([*self.frames, short]), uuids(peer.routed))
+        self.assertEqual([long], [kept[0] for kept, _ in self.host.expired])
+        peer.say(kinds.ACK, {"received": 6})
+        self.network.settle()
+        self.assertEqual((0, 0), (len(self.link.outbox), self.link.outbox.bytes))
+
     def test_a_command_without_timeout_expires_after_max_timeout(self) -> None:
         """0 means the receiver's max_timeout for a command, and no limit for an event."""
         self.network.cable.cut()
