@@ -45,7 +45,6 @@ from gandalf.retry import retried
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.charge import Charge
 from gandalf.routing.failures import WRONG_TENANT
-from gandalf.routing.fallthrough import accepts
 from gandalf.routing.link import AGGREGATOR, CLUSTER, CONNECTOR
 from gandalf.shoset.dialler import Connect
 from gandalf.shoset.diallers import Diallers
@@ -354,10 +353,7 @@ class AggregatorService:
     def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3."""
         frame, _, charge = kept
-        if accepts(link, frame):
-            self.router.to_cluster.expired(frame, charge)
-        else:
-            self.router.to_cluster.too_long(frame, charge)
+        self.router.to_cluster.let_go(frame, charge, link)
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
         """A member tells of its peers, or of our own brothers (protocol.md 9)."""

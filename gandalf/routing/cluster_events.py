@@ -37,6 +37,8 @@ class ClusterEvents:
         self._adrift: list[EventCharge] = []
         self._known: set[Link] = set()
         """Members that are given every event, from the first on that was not safe when they were linked."""
+        self._able: tuple[Link, ...] = ()
+        """Who was given the latest: the same for many, which share it."""
         self._given: dict[EventCharge, None] = {}
         """What they were given and none has acknowledged, in order."""
 
@@ -65,8 +67,10 @@ class ClusterEvents:
             self._adrift.append(charge)
             return True
         length = length_of(parcel)
-        able = [member for member in members if length <= member.max_frame]
-        charge.keepers = len(able)
+        able = tuple([member for member in members if length <= member.max_frame])
+        if able != self._able:
+            self._able = able
+        charge.keepers = self._able
         charge.given(self._given)
         for member in able:
             member.send(parcel, charge)
@@ -77,22 +81,17 @@ class ClusterEvents:
             charge.settle()
         return bool(able)
 
-    def expired(self, frame: Frame, charge: Charge | None) -> None:
-        """``frame`` waited too long for a link that was broken, and is kept for it no more (protocol.md 5.3)."""
-        self._let_go(
-            frame, charge, failures.EXPIRED, "the message was not delivered to the cluster within its timeout"
-        )
-
-    def too_long(self, frame: Frame, charge: Charge | None) -> None:
-        """``frame`` is longer than a member accepts that was started anew, and is kept for it no more."""
-        message = f"{length_of(frame)} bytes is more than the cluster members accept that could have had it"
-        self._let_go(frame, charge, failures.TOO_LARGE, message)
-
-    def _let_go(self, frame: Frame, charge: Charge | None, code: str, message: str) -> None:
-        if not isinstance(charge, EventCharge) or charge.settled:
+    def let_go(self, frame: Frame, charge: Charge | None, member: Link) -> None:
+        """``frame`` is kept for ``member`` no more: it waited for longer than its timeout (protocol.md 5.3), or is
+        longer than the member accepts by now."""
+        if not isinstance(charge, EventCharge) or charge.settled or member not in charge.keepers:
             return
-        charge.keepers -= 1
+        _leave(charge, member)
         if not charge.keepers:
+            if accepts(member, frame):
+                code, message = failures.EXPIRED, "the message was not delivered to the cluster within its timeout"
+            else:
+                code, message = failures.TOO_LARGE, f"{length_of(frame)} bytes is more than the cluster accepts"
             self._answer(frame, charge.origin, code, message)
             charge.settle()
 
@@ -107,9 +106,9 @@ class ClusterEvents:
             return
         self._known.add(member)
         for charge in list(self._given):
-            if accepts(member, charge.parcel):
+            if accepts(member, charge.parcel) and member not in charge.keepers:
                 member.send(charge.parcel, charge)
-                charge.keepers += 1
+                charge.keepers += (member,)
 
     def member_up(self) -> None:
         """One that accepts events is there."""
@@ -127,8 +126,12 @@ class ClusterEvents:
             self._keeper.cluster_left(self.unsettled)
 
     def member_gone(self, member: Link) -> None:
-        """Its session is forgotten."""
+        """Its session is forgotten: what it alone has kept, since others had let it go, is for them again."""
         self._known.discard(member)
+        for charge in [charge for charge in self._given if member in charge.keepers]:
+            _leave(charge, member)
+            if not charge.keepers and self._links.of_type(CLUSTER):
+                self.send_kept(charge)
 
     # Whether more may come (protocol.md 6.7).
 
@@ -152,3 +155,7 @@ class ClusterEvents:
             if member.available and member.validated and is_free(member):
                 return True
         return False
+
+
+def _leave(charge: EventCharge, member: Link) -> None:
+    charge.keepers = tuple([keeper for keeper in charge.keepers if keeper is not member])

@@ -21,7 +21,7 @@ class EventCharge(Charge):
         self.parcel = parcel
         self.uuids = parcel.uuids
         self.origin = origin
-        self.keepers = 0
+        self.keepers: tuple[Link, ...] = ()
         """Links to members that keep the events until they are acknowledged."""
         self._settled = settled
         self._given: dict[EventCharge, None] | None = None

@@ -296,10 +296,11 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         assert charge is not None
-        self.router.to_cluster.expired(frame, charge)
-        self.assertSent({})
-        self.assertFalse(charge.settled)
-        self.router.to_cluster.expired(frame, charge)
+        for _ in range(2):
+            self.router.to_cluster.let_go(frame, charge, self.member1)
+            self.assertSent({})
+            self.assertFalse(charge.settled)
+        self.router.to_cluster.let_go(frame, charge, self.member2)
         self.assertSent({self.git1: [Error("EXPIRED", frame)]})
         self.assertTrue(charge.settled)
         self.assertEqual(self.router.unsettled, 0)
@@ -309,7 +310,8 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         self.member1.acknowledge()
-        self.router.to_cluster.expired(frame, charge)
+        for member in (self.member1, self.member2):
+            self.router.to_cluster.let_go(frame, charge, member)
         self.assertSent({})
 
     def test_one_member_lets_it_go_and_another_takes_it(self) -> None:
@@ -317,19 +319,45 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         assert charge is not None
-        self.router.to_cluster.expired(frame, charge)
+        self.router.to_cluster.let_go(frame, charge, self.member1)
         self.member2.acknowledge()
         self.assertTrue(charge.settled)
         self.assertSent({})
+
+    def test_one_member_lets_it_go_and_another_is_forgotten(self) -> None:
+        """It is for the first again: else it would never count, nor whatever its origin sends from then on."""
+        frame = self.make.event(timeout=1000)
+        charge = self.drop(frame, self.git1)
+        assert charge is not None
+        self.router.to_cluster.let_go(frame, charge, self.member1)
+        self.links.remove(self.member2)
+        self.router.link_gone(self.member2)
+        self.assertSent({self.member1: [frame]})
+        self.member1.acknowledge()
+        self.assertTrue(charge.settled)
+
+    def test_all_members_are_forgotten(self) -> None:
+        """It waits for a new one, which is given it once."""
+        frame = self.make.event()
+        self.drop(frame, self.git1)
+        for member in (self.member1, self.member2):
+            self.links.remove(member)
+            self.router.link_gone(member)
+        self.assertSent({})
+        new = self.links.add(FakeLink(CLUSTER, "cluster", label="new"))
+        self.router.to_cluster.member_linked(new)
+        self.router.link_up(new)
+        self.assertSent({new: [frame]})
 
     def test_too_long_for_all_by_now(self) -> None:
         """Members that were started anew accept less: ``TOO_LARGE`` when the last has let it go."""
         frame = self.make.event()
         charge = self.drop(frame, self.git1)
         assert charge is not None
-        self.router.to_cluster.too_long(frame, charge)
+        self.member1.max_frame = self.member2.max_frame = 10
+        self.router.to_cluster.let_go(frame, charge, self.member1)
         self.assertSent({})
-        self.router.to_cluster.too_long(frame, charge)
+        self.router.to_cluster.let_go(frame, charge, self.member2)
         self.assertSent({self.git1: [Error("TOO_LARGE", frame)]})
         self.assertTrue(charge.settled)
 
@@ -337,8 +365,8 @@ class Expired(RoutingCase):
         """A command has its own timer; what was sent to a connector is its brothers' too: nobody is told."""
         command = self.make.command(timeout=1000)
         self.drop(command, self.git1)
-        self.router.to_cluster.expired(command, None)
-        self.router.to_cluster.expired(self.make.event(), SETTLED)
+        self.router.to_cluster.let_go(command, None, self.member1)
+        self.router.to_cluster.let_go(self.make.event(), SETTLED, self.git2)
         self.assertSent({})
         self.drop(self.make.event(reference=command.uuid), self.member1)
 
