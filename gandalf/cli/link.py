@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -26,6 +26,7 @@ from gandalf.shoset.link import ShosetLink
 from gandalf.shoset.tls import TLSError
 from gandalf.wire import kinds
 from gandalf.wire.envelope import Frame
+from gandalf.wire.errors import Malformed
 
 LINKED_WITHIN = 5.0
 """Seconds: an aggregator that is just being started again is waited for."""
@@ -44,9 +45,11 @@ class OperatorRuntime(Runtime):
     def frame_received(self, frame: Frame, link: ShosetLink) -> Charge | None:
         """See `Runtime`."""
         if frame.kind == kinds.EVENT and frame.reference is not None and frame.reference in self.sender:
-            event = read_event(frame)
-            if event.event in RECEIPTS:
-                self.on_answer(event)
+            # What cannot be read is passed over, and told in the log, by whoever reads it next.
+            with suppress(Malformed):
+                event = read_event(frame)
+                if event.event in RECEIPTS:
+                    self.on_answer(event)
         return super().frame_received(frame, link)
 
 

@@ -12,9 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import gandalf.cli.link
 from gandalf.cli.errors import REFUSED, USAGE, CommandEnd
-from gandalf.cli.link import LINKED_WITHIN, linked
+from gandalf.cli.link import LINKED_WITHIN, OperatorRuntime, linked
 from gandalf.cli.settings import settings
+from gandalf.wire import kinds
 from tests.unit.cli.support import SETTINGS
+from tests.unit.connector import support
+from tests.unit.connector.support import RuntimeCase
 
 
 class Link(SynchronousTestCase):
@@ -68,3 +71,24 @@ class Link(SynchronousTestCase):
         end = self.failureResultOf(self.join(), CommandEnd).value
         self.assertEqual(end.exit_code, USAGE)
         self.assertIn(".pem", end.message)
+
+
+class Answers(RuntimeCase):
+    """`OperatorRuntime`"""
+
+    def test_an_answer_that_cannot_be_read(self) -> None:
+        """It is passed over as by any connector: the link is as good as before, and what comes next is told."""
+        self.patch(support, "Runtime", OperatorRuntime)
+        runtime: Any = self.start()
+        told: list[str] = []
+        runtime.on_answer = lambda event: told.append(event.event)
+        outcome = runtime.send("vcs", "X")
+        self.network.settle()
+        (command,) = self.first.heard(kinds.COMMAND)
+        self.first.say(kinds.EVENT, b"no map", reference=command.uuid, target="git1")
+        self.first.answer(command, "TAKEN")
+        self.first.answer(command, "SUCCESS")
+        self.assertEqual(told, ["TAKEN", "SUCCESS"])
+        self.assertEqual(self.successResultOf(outcome).receipt.event, "TAKEN")
+        self.assertEqual(len(self.network.cables), 1)
+        self.assertTrue(self.first.link.available)
