@@ -36,7 +36,7 @@ class Resolver:
         """By what is known now."""
         if target:
             group = f"connector {target!r} of tenant {tenant!r}"
-            return self._resolution(tenant, (target,), group, f"{group} is not present")
+            return self._resolution(tenant, (target,), group, f"{group} is not present", named=True)
         group = f"the components of tenant {tenant!r} that speak {pivot!r}"
         names = self._speaking(tenant, pivot)
         if not pivot:
@@ -46,7 +46,7 @@ class Resolver:
         else:
             named = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
             reason = f"none of {group} is present: {named}"
-        return self._resolution(tenant, names, group, reason)
+        return self._resolution(tenant, names, group, reason, named=False)
 
     def settled(self, tenant: str, target: str, pivot: str, found: Resolution) -> bool:
         """Whether looking the components up again cannot lead to more."""
@@ -73,6 +73,6 @@ class Resolver:
         unknown = [name for name in claiming if not self._directory.lists(tenant, name)]
         return (*self._directory.speaking(tenant, pivot), *unknown)
 
-    def _resolution(self, tenant: str, names: tuple[str, ...], group: str, reason: str) -> Resolution:
-        found = routes(names, lambda name: self._presence.links(tenant, name))
+    def _resolution(self, tenant: str, names: tuple[str, ...], group: str, reason: str, *, named: bool) -> Resolution:
+        found = routes(names, lambda name: self._presence.links(tenant, name), named=named)
         return Resolution(tuple(found), group, "" if found else reason)

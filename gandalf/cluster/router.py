@@ -176,13 +176,15 @@ class ClusterRouter:
         if self.commands.has_any(run.uuids) or any(record.connector_type != pivot for record in records):
             return None
         found = self._resolver.resolve(origin.tenant, run.target, pivot)
-        if not self._resolver.settled(origin.tenant, run.target, pivot, found) or not self._seen_now(run):
+        candidates: Any = found.routes
+        if not self._resolver.settled(origin.tenant, run.target, pivot, found):
+            return None
+        if not all(accepts(route, run) for route in candidates) or not self._seen_now(run):
             return None
         for record in records:
             self._record(origin.tenant, record, _nothing)
         failed = partial(self._no_answer, run, origin)
-        if found.routes:
-            candidates: Any = found.routes
+        if candidates:
             self.commands.send_run(run, found.group, candidates, budget_of(run, self._max_timeout), origin, failed)
         else:
             failed(RoutingFailure(failures.NO_ROUTE, found.reason))

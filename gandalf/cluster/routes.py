@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import zip_longest
 
 import attrs
+import msgpack
 
 from gandalf.routing.charge import Charge
 from gandalf.routing.link import Link
@@ -18,6 +20,8 @@ class Route:
 
     link: Link
     target: str
+    added: int = attrs.field(default=0, eq=False)
+    """Bytes that a message is longer with the target, when it comes without one."""
 
     @property
     def available(self) -> bool:
@@ -36,8 +40,8 @@ class Route:
 
     @property
     def max_frame(self) -> int:
-        """The longest envelope that the peer accepts, in bytes."""
-        return self.link.max_frame
+        """The longest envelope that the peer accepts, in bytes, less what the target adds to it."""
+        return self.link.max_frame - self.added
 
     def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
         """Send ``parcel`` over the link, to the component."""
@@ -46,11 +50,21 @@ class Route:
         self.link.send(parcel, charge)
 
 
-def routes(targets: Iterable[str], links_of: Callable[[str], Sequence[Link]]) -> list[Route]:
+def routes(targets: Iterable[str], links_of: Callable[[str], Sequence[Link]], *, named: bool) -> list[Route]:
     """The routes to ``targets`` over the validated links that have them.
+
+    :param named: whether the message names its target itself.
 
     Whoever goes through them in turn meets all components once before it meets one a second time, over another
     link: a component that is mute over one link is likely to be so over the next.
     """
-    by_target = [[Route(link, target) for link in links_of(target) if link.validated] for target in targets]
+    by_target = [
+        [Route(link, target, 0 if named else _added(target)) for link in links_of(target) if link.validated]
+        for target in targets
+    ]
     return [route for turn in zip_longest(*by_target) for route in turn if route is not None]
+
+
+@lru_cache(maxsize=10_000)
+def _added(target: str) -> int:
+    return len(msgpack.packb(target)) - len(msgpack.packb(""))

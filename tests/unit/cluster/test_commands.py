@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gandalf.routing.testing import FakeLink
+from gandalf.routing.testing import FakeLink, run_of
 from gandalf.store.errors import DatabaseUnavailable
 from gandalf.wire import kinds
-from gandalf.wire.envelope import Frame
+from gandalf.wire.envelope import LENGTH, Frame
 from tests.unit.cluster.support import RouterCase
 
 
@@ -150,6 +150,39 @@ class CommandTest(RouterCase):
         command = self.command(target="git")
         self.router.route(command, self.a)
         self.assert_error(self.a, "OVERLOADED", command)
+
+    def test_longer_with_its_target(self) -> None:
+        """A name that is set makes it longer than the link accepts: the link would be refused, each time anew."""
+        self.speak(vcs=("git",))
+        self.presence.seen(self.b, "git")
+        for kind in (kinds.COMMAND, kinds.CONFIG):
+            body = {"command": "DO", "context": {"connector_type": "vcs"}}
+            resolved, given = self.make(kind, body), self.make(kind, body, target="git")
+            self.b.max_frame = len(given.raw) - LENGTH.size - 1
+            self.assertIsNone(self.router.route(resolved, self.a))
+            self.assert_error(self.a, "TOO_LARGE", resolved)
+            self.assert_nothing_else()
+            self.b.max_frame += 1
+            for frame in (given, self.make(kind, body)):
+                self.assertIsNone(self.router.route(frame, self.a))
+                self.take_command(self.b, frame, "git")
+                if kind == kinds.COMMAND:
+                    self.end(frame, self.b)
+                    self.a.take()
+
+    def test_a_run_longer_with_its_target(self) -> None:
+        """Its frames are short enough."""
+        self.speak(vcs=("git",))
+        self.presence.seen(self.b, "git")
+        commands = [self.command("vcs") for _ in range(3)]
+        run = run_of(commands)
+        self.a.max_frame = self.b.max_frame = len(run.raw) - LENGTH.size
+        self.assertIsNone(self.router.route_run(run, self.a))
+        for command in commands:
+            self.router.route(command, self.a)
+            self.take_command(self.b, command, "git")
+            self.end(command, self.b)
+            self.a.take()
 
     def test_largest_timeout(self) -> None:
         """The budget is the command's timeout, at most max_timeout; 0 is max_timeout."""
