@@ -227,8 +227,14 @@ class Spool:
         self._router.read_again()
 
     def cluster_back(self) -> None:
-        """Send what is here."""
+        """Send what is here, less what a session that goes on has brought there, or has found to be too old."""
         self._there = True
+        waiting, self._waiting = self._waiting, deque()
+        for entry in waiting:
+            if entry.charge.settled:
+                self._forget(entry)
+            else:
+                self._waiting.append(entry)
         self._go_on()
 
     def relieved(self) -> None:
@@ -265,6 +271,11 @@ class Spool:
         self._waiting_bytes += entry.size
         return entry
 
+    def _forget(self, entry: _Entry) -> None:
+        """It is written, or with the links, or safe elsewhere."""
+        self._waiting_bytes -= entry.size
+        del self._known[entry.charge]
+
     def _hand_over(self) -> None:
         """All rows are sent: what waits follows without being written; then nothing is kept any more.
 
@@ -274,12 +285,12 @@ class Spool:
             if not self._router.to_cluster.members_take:
                 return
             entry = self._waiting.popleft()
-            self._waiting_bytes -= entry.size
-            del self._known[entry.charge]
-            if not self._too_old(entry.charge.parcel, entry.charge.origin, entry.arrived):
-                self._router.to_cluster.send_kept(entry.charge)
+            self._forget(entry)
+            charge = entry.charge
+            if charge.settled or not self._too_old(charge.parcel, charge.origin, entry.arrived):
+                self._router.to_cluster.send_kept(charge)
             else:
-                entry.charge.settle()
+                charge.settle()
         self._keeping = False
         self._read_again()
 
@@ -408,8 +419,7 @@ class Spool:
         self._bytes += sum(row.size for row in rows)
         self.kept += len(rows)
         for entry in batch:
-            self._waiting_bytes -= entry.size
-            del self._known[entry.charge]
+            self._forget(entry)
             entry.charge.settle()
 
     def _over(self, result: None) -> None:

@@ -53,7 +53,12 @@ class ClusterEvents:
         return charge, self._to_members(parcel, charge)
 
     def send_kept(self, charge: EventCharge) -> None:
-        """The cluster is there: it is to have what ``charge`` is about now; the origin is told when it cannot."""
+        """The cluster is there: it is to have what ``charge`` is about now; the origin is told when it cannot.
+
+        Nothing happens when it is settled, as by a member that had it before and is linked again.
+        """
+        if charge.settled:
+            return
         if charge.parcel.count == 1 or all(accepts(link, charge.parcel) for link in self._links.of_type(CLUSTER)):
             self._to_members(charge.parcel, charge)
             return

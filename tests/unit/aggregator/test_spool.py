@@ -374,6 +374,46 @@ class SendingTests(SpoolCase):
         (error,) = self.connector.take()
         self.assertEqual(unpack_body(error.body)["event"], "EXPIRED")
 
+    def test_acknowledged_by_the_session_before_it_was_written(self) -> None:
+        """As it comes back or a moment later: not sent again, nor to a member that is linked much later."""
+        for at_once in (True, False):
+            self.restart(interval=1.0)
+            self.back()
+            self.process.thread.run()
+            (charge,) = self.send(self.make.event())
+            self.gone()
+            if at_once:
+                self.member.acknowledge()
+            self.member.full = True
+            self.back()
+            self.member.acknowledge()
+            self.assertTrue(charge.settled)
+            self.member.full = False
+            self.process.router.relieved()
+            self.process.thread.run()
+            self.assertFalse(self.process.spool.keeping)
+            self.assertEqual(self.shown["not_written"], 0)
+            self.assertEqual(len(self.member.take()), 1)
+            late = self.links.add(FakeLink(CLUSTER, "cluster"))
+            self.process.router.to_cluster.member_linked(late)
+            self.assertEqual(late.take(), [])
+
+    def test_expired_in_the_session_before_it_was_written(self) -> None:
+        """Its origin is told once."""
+        self.restart(interval=10.0)
+        self.back()
+        self.process.thread.run()
+        frame = self.make.event(timeout=1000)
+        (charge,) = self.send(frame)
+        self.gone()
+        self.clock.advance(2)
+        self.member.reconnect()
+        self.process.router.to_cluster.expired(frame, charge)
+        self.back()
+        self.process.thread.run()
+        (error,) = self.connector.take()
+        self.assertEqual((unpack_body(error.body)["event"], error.reference), ("EXPIRED", frame.uuid))
+
     def test_too_long_for_the_member(self) -> None:
         """Of a run too: what fits is sent, the rest is told to its origin, and nothing is left."""
         frames = [self.make.event(event="x" * size) for size in (10, 10, 10, 500, 10, 10)]
