@@ -77,6 +77,10 @@ class Admission:
         now = self._clock.seconds()
         return self._allowance(link, now).take(run.count, now, of_tenant=self._of_tenant(run, link))
 
+    def run_came_apart(self, run: Run, link: ShosetLink) -> None:
+        """``run``, which was let through, comes frame by frame after all: each is measured when it does."""
+        self._allowances[link].give_back(run.count, of_tenant=self._of_tenant(run, link))
+
     def forget(self, link: ShosetLink) -> None:
         """The session of ``link`` is forgotten."""
         self._allowances.pop(link, None)

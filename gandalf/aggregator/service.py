@@ -346,9 +346,14 @@ class AggregatorService:
 
     def run_received(self, run: Run, link: ShosetLink) -> Charge | None:
         """The same, for frames alike; a run that is not wholly within the limits comes frame by frame."""
-        if self.admission is not None and link.type == CONNECTOR and not self.admission.let_run_through(run, link):
+        if self.admission is None or link.type != CONNECTOR:
+            return self.router.route_run(run, link)
+        if not self.admission.let_run_through(run, link):
             return None
-        return self.router.route_run(run, link)
+        charge = self.router.route_run(run, link)
+        if charge is None:
+            self.admission.run_came_apart(run, link)
+        return charge
 
     def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3."""

@@ -149,6 +149,13 @@ class Allowance:
             return False
         return True
 
+    def give_back(self, count: int, *, of_tenant: bool) -> None:
+        """So many tokens were taken for nothing, of both whom :meth:`take` took them from."""
+        if self._own is not None:
+            self._own.give_back(count)
+        if of_tenant and self._tenant is not None:
+            self._tenant.give_back(count)
+
     def refuse(self, now: float) -> None:
         """A request is answered with ``OVERLOADED``."""
         self.refused += 1

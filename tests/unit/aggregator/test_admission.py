@@ -132,6 +132,20 @@ class ConnectionLimit(LimitedCase):
         self.assertEqual(self.shown(self.git), (0, 1))
         self.network.advance(1)
 
+    def test_a_run_that_is_routed_frame_by_frame_pays_once(self) -> None:
+        """As when some of it is sent again after a reconnection: what is within the limit is not refused."""
+        for kind in ("evt", "cmd"):
+            self.cluster.mute.add("MUTE")
+            frames = [self.git.shoset.frame(kind, {"command": "MUTE"}, target="nobody") for _ in range(4)]
+            for count in (3, 4):
+                with self.git.shoset.batch:
+                    for frame in frames[:count]:
+                        self.git.link.send(frame)
+                self.settle()
+                self.assertEqual(self.arrived(kind), [frame.uuid for frame in frames[:count]])
+                self.network.advance(10)
+        self.assertEqual(self.shown(self.git), (0, 0))
+
     def test_answers_wait_as_events_do(self) -> None:
         """What answers something is not refused."""
         frames = [self.git.shoset.frame("configuration", {}, reference=bytes(16)) for _ in range(6)]
@@ -250,6 +264,22 @@ class TenantLimit(LimitedCase):
         self.assertIn("over the limit of tenant 'acme'", json.loads(unpack_body(told.body)["payload"])["message"])
         self.assertEqual(self.shown(self.others[0]), (1, 0))
         self.network.advance(10)
+
+    def test_a_run_that_is_routed_frame_by_frame_pays_once(self) -> None:
+        """The tenant too: nobody else is refused for it."""
+        self.cluster.mute.add("MUTE")
+        frames = [self.git.shoset.frame("cmd", {"command": "MUTE"}, target="nobody") for _ in range(3)]
+        for count in (2, 3):
+            with self.git.shoset.batch:
+                for frame in frames[:count]:
+                    self.git.link.send(frame)
+            self.settle()
+            self.ask(self.others[0], 1)
+            self.network.advance(10)
+        self.assertEqual(self.arrived("cmd")[:2], [frame.uuid for frame in frames[:2]])
+        self.assertIn(frames[2].uuid, self.arrived("cmd"))
+        for worker in (self.git, self.others[0]):
+            self.assertEqual(self.shown(worker), (0, 0))
 
     def test_events_take_turns(self) -> None:
         """Those that wait are read again one after the other, the first that was paused first."""
