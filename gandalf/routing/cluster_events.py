@@ -93,12 +93,16 @@ class ClusterEvents:
             return
         _leave(charge, member)
         if not charge.keepers:
-            if accepts(member, frame):
-                code, message = failures.EXPIRED, "the message was not delivered to the cluster within its timeout"
-            else:
-                code, message = failures.TOO_LARGE, f"{length_of(frame)} bytes is more than the cluster accepts"
-            self._answer(frame, charge.origin, code, message)
-            charge.settle()
+            self._lost(frame, charge, too_long=not accepts(member, frame))
+
+    def _lost(self, frame: Frame, charge: EventCharge, *, too_long: bool) -> None:
+        """No member has it or will have it: its origin is told."""
+        if too_long:
+            code, message = failures.TOO_LARGE, f"{length_of(frame)} bytes is more than the cluster accepts"
+        else:
+            code, message = failures.EXPIRED, "the message was not delivered to the cluster within its timeout"
+        self._answer(frame, charge.origin, code, message)
+        charge.settle()
 
     # Members come and go.
 
@@ -131,12 +135,17 @@ class ClusterEvents:
             self._keeper.cluster_left(self.unsettled)
 
     def member_gone(self, member: Link) -> None:
-        """Its session is forgotten: what it alone has kept, since others had let it go, is for them again."""
+        """Its session is forgotten: what others had let go of is gone with it. Its origin is told.
+
+        With no other member it waits for the next one.
+        """
         self._known.discard(member)
+        others = self._links.of_type(CLUSTER)
         for charge in [charge for charge in self._given if member in charge.keepers]:
             _leave(charge, member)
-            if not charge.keepers and self._links.of_type(CLUSTER):
-                self.send_kept(charge)
+            if others and not charge.keepers:
+                for frame in charge.parcel.frames():
+                    self._lost(frame, charge, too_long=not any(accepts(other, frame) for other in others))
 
     # Whether more may come (protocol.md 6.7).
 

@@ -325,16 +325,35 @@ class Expired(RoutingCase):
         self.assertSent({})
 
     def test_one_member_lets_it_go_and_another_is_forgotten(self) -> None:
-        """It is for the first again: else it would never count, nor whatever its origin sends from then on."""
-        frame = self.make.event(timeout=1000)
+        """Its origin is told, in either order: else it would never count, nor whatever comes from there afterwards."""
+        for member in (self.member1, self.member2):
+            self.router.to_cluster.member_linked(member)
+        for forgotten_first in (True, False):
+            lasting, short = self.make.event(), self.make.event(timeout=1000)
+            charges = [self.drop(frame, self.git1) for frame in (lasting, short)]
+            if not forgotten_first:
+                self.router.to_cluster.let_go(short, charges[1], self.member2)
+            self.links.remove(self.member1)
+            self.router.link_gone(self.member1)
+            if forgotten_first:
+                self.assertSent({})
+                self.router.to_cluster.let_go(short, charges[1], self.member2)
+            self.assertSent({self.git1: [Error("EXPIRED", short)]})
+            self.assertEqual([charge is not None and charge.settled for charge in charges], [False, True])
+            self.links.add(self.member1)
+            self.router.to_cluster.member_linked(self.member1)
+            self.assertSent({self.member1: [lasting]})
+            self.member2.acknowledge()
+
+    def test_too_long_for_one_and_another_is_forgotten(self) -> None:
+        """The origin is told so."""
+        frame = self.make.event()
         charge = self.drop(frame, self.git1)
-        assert charge is not None
+        self.member1.max_frame = 10
         self.router.to_cluster.let_go(frame, charge, self.member1)
         self.links.remove(self.member2)
         self.router.link_gone(self.member2)
-        self.assertSent({self.member1: [frame]})
-        self.member1.acknowledge()
-        self.assertTrue(charge.settled)
+        self.assertSent({self.git1: [Error("TOO_LARGE", frame)]})
 
     def test_all_members_are_forgotten(self) -> None:
         """It waits for a new one, which is given it once."""
