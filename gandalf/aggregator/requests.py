@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gandalf.routing.errors import MakeFrame, readable
+from gandalf.routing.failures import WRONG_TENANT
 from gandalf.routing.fallthrough import FallThrough
 from gandalf.routing.link import Link
 from gandalf.wire.envelope import Frame
@@ -68,10 +69,10 @@ class ClusterRequests:
         context = {"logical_name": mine["logicalname"]}
         return await self.ask(LOGICAL_CONFIGURATION, "LOGICAL_CONFIGURATION", context, json.dumps(mine))
 
-    async def database(self, logical_name: str) -> str:
+    async def database(self, logical_name: str, tenant: str) -> str:
         """The libpq URI of the tenant's database."""
         context: dict[str, object] = {"logical_name": logical_name}
-        return database_uri(await self.ask(CONFIGURATION_DATABASE, "CONFIGURATION_DATABASE", context, ""))
+        return database_uri(await self.ask(CONFIGURATION_DATABASE, "CONFIGURATION_DATABASE", context, ""), tenant)
 
     async def ask(
         self, kind: str, command: str, context: dict[str, object], payload: str, budget: float | None = None
@@ -113,14 +114,17 @@ def parsed(text: str, command: str) -> Any:
         raise RequestFailed("MALFORMED", f"the payload of {command} is not JSON") from None
 
 
-def database_uri(payload: object) -> str:
+def database_uri(payload: object, tenant: str) -> str:
     """The ``dsn`` in the payload of ``CONFIGURATION_DATABASE_REPLY`` (protocol.md 4).
 
-    :raises RequestFailed: there is none.
+    :raises RequestFailed: there is none, or it is not the database of ``tenant``.
     """
-    dsn = payload.get("dsn") if isinstance(payload, dict) else None
+    named: dict[str, object] = payload if isinstance(payload, dict) else {}
+    dsn, owner = named.get("dsn"), named.get("tenant", tenant)
     if not isinstance(dsn, str) or not dsn:
         raise RequestFailed("MALFORMED", "the reply to CONFIGURATION_DATABASE has no dsn")
+    if owner != tenant:
+        raise RequestFailed(WRONG_TENANT, f"the database is of tenant {owner!r}; this aggregator serves {tenant!r}")
     return dsn
 
 

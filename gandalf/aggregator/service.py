@@ -288,7 +288,8 @@ class AggregatorService:
 
     async def open_database(self) -> None:
         """Connect to the database that the cluster names."""
-        await self.database.use(await self._requests.database(self.shoset.identity.logical_name))
+        own = self.shoset.identity
+        await self.database.use(await self._requests.database(own.logical_name, own.tenant))
 
     async def open_api(self) -> None:
         """The API has been listening all along to show the start-up; from now on it says that it is ready."""
@@ -422,7 +423,8 @@ class AggregatorService:
     def _database_named(self, frame: Frame) -> None:
         """The cluster names the database unasked, when the credentials were rotated (protocol.md 6.4b)."""
         try:
-            self._named = database_uri(parsed(payload_text(frame), "CONFIGURATION_DATABASE"))
+            payload = parsed(payload_text(frame), "CONFIGURATION_DATABASE")
+            self._named = database_uri(payload, self.shoset.identity.tenant)
         except RequestFailed as error:
             self.log.error("configurationDatabase from the cluster cannot be used: {error}", error=str(error))
             return

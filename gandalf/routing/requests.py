@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.logger import Logger
 
 from gandalf.routing import failures
+from gandalf.routing.errors import readable
 from gandalf.routing.fallthrough import FallThrough, accepts, length_of, validated
 from gandalf.routing.link import CLUSTER, CONNECTOR, Link, Links
 from gandalf.routing.replies import Askers, verdict
@@ -111,4 +112,12 @@ class RequestRules:
             message = "configurationDatabase is between the cluster and the aggregator only"
             self._answer(frame, origin, failures.NOT_AUTHORISED, message)
         elif frame.reference is None or not self._own.answer(frame):
-            self._database(frame)
+            if readable(frame).get("command", "") in _NAMING:
+                self._database(frame)
+            else:
+                # As a reply that comes when it is no longer waited for.
+                self._counters["replies that nobody asked for"] += 1
+
+
+_NAMING: Final = ("", "CONFIGURATION_DATABASE", "CONFIGURATION_DATABASE_REPLY")
+"""Commands of frames that name the aggregator's own database."""

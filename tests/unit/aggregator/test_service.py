@@ -176,6 +176,26 @@ class AggregatorTests(AggregatorCase):
         self.network.advance(0.1)
         self.assertEqual(self.database.used[1:], ["postgresql://rotated"])
 
+    def test_only_its_own_database_is_used(self) -> None:
+        """Not one of another tenant, nor what comes too late in reply to another request, as for a new tenant."""
+        self.successResultOf(self.start())
+        for command, tenant in (("CONFIGURATION_DATABASE_REPLY", "other"), ("CREATE_DATABASE_REPLY", "acme")):
+            payload = json.dumps({"tenant": tenant, "dsn": "postgresql://elsewhere"})
+            body: dict[str, object] = {"command": command, "payload": payload}
+            self.member.send("configurationDatabase", body, reference=bytes(16))
+            self.network.settle()
+        self.assertEqual(self.database.used, ["postgresql://acme@db/acme"])
+
+    def test_another_tenants_database_does_not_start_it(self) -> None:
+        """The step says so, and asks again."""
+        self.member.answers["CONFIGURATION_DATABASE"] = json.dumps({"tenant": "other", "dsn": "postgresql://other"})
+        self.assertNoResult(self.start())
+        self.assertIn("'other'", self.step("database").trouble)
+        self.assertEqual(self.database.used, [])
+        self.member.answers["CONFIGURATION_DATABASE"] = json.dumps({"tenant": "acme", "dsn": "postgresql://acme"})
+        self.network.advance(0.1)
+        self.assertEqual(self.database.used, ["postgresql://acme"])
+
     def restart_member(self) -> None:
         """The member's process ends, and another takes its address."""
         self.member = Member(self.network, MEMBER)

@@ -398,6 +398,18 @@ class ConfigurationDatabase(RoutingCase):
                 self.assertIs(self.databases.pop(), frame)
         self.assertEqual(self.databases, [])
 
+    def test_a_late_reply_to_another_request(self) -> None:
+        """Is counted as any that nobody asked for: it does not name the aggregator's database."""
+        for command in ("CREATE_DATABASE_REPLY", "LIST_SECRETS_REPLY"):
+            reply = self.make(kinds.CONFIGURATION_DATABASE, {"command": command}, reference=self.make.uuid())
+            self.route(reply, self.member1, {})
+        for command in ("CONFIGURATION_DATABASE", "CONFIGURATION_DATABASE_REPLY"):
+            frame = self.make(kinds.CONFIGURATION_DATABASE, {"command": command})
+            self.route(frame, self.member1, {})
+            self.assertIs(self.databases.pop(), frame)
+        self.assertEqual(self.databases, [])
+        self.assertEqual(self.router.counters["replies that nobody asked for"], 2)
+
     def test_twice(self) -> None:
         """A duplicate as any other."""
         frame = self.make(kinds.CONFIGURATION_DATABASE, {})
