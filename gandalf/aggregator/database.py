@@ -30,6 +30,8 @@ class TenantDatabase:
         self._connections = connections
         self._statement_timeout = statement_timeout
         self._current: Database | None = None
+        self._named = ""
+        """The address named last, which may not be connected yet."""
         self.dsn = ""
 
     @property
@@ -47,8 +49,10 @@ class TenantDatabase:
 
         Nothing happens when it is in use already: every cluster member tells a change.
 
-        :raises gandalf.store.errors.StoreError: that failed; what was used before stays in use.
+        :raises gandalf.store.errors.StoreError: that failed, or another was named meanwhile; what was used before
+            stays in use.
         """
+        self._named = dsn
         if self._current is not None and dsn == self.dsn:
             return
         database = Database(
@@ -61,6 +65,8 @@ class TenantDatabase:
             if not await database.run("look at the schema", tenant_is_current_txn):
                 migrated = await database.call("bring the schema up to date", _migrate, dsn)
                 self.log.info("schema brought from {before} to {after}", before=migrated.before, after=migrated.after)
+            if self._named != dsn:
+                raise DatabaseUnavailable("the cluster has named another address meanwhile")
         except Exception:
             await database.close()
             raise
