@@ -359,7 +359,7 @@ class AggregatorService:
     def frame_expired(self, kept: KeptFrame, link: ShosetLink) -> None:
         """Protocol.md 5.3."""
         frame, _, charge = kept
-        self.router.to_cluster.let_go(frame, charge, link)
+        self.router.let_go(frame, charge, link)
 
     def brothers_received(self, brothers: BrothersBody, link: ShosetLink) -> None:
         """A member tells of its peers, or of our own brothers (protocol.md 9)."""

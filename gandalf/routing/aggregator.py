@@ -17,13 +17,13 @@ from twisted.python.failure import Failure
 
 from gandalf.routing import failures
 from gandalf.routing.audience import Audience
-from gandalf.routing.charge import SETTLED, Charge
+from gandalf.routing.charge import SETTLED, Charge, SentOnce
 from gandalf.routing.cluster_events import ClusterEvents
 from gandalf.routing.duplicates import DuplicateWindow
 from gandalf.routing.endings import Endings
 from gandalf.routing.errors import ErrorEvents, MakeFrame
 from gandalf.routing.failures import RoutingFailure
-from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, budget_of, validated
+from gandalf.routing.fallthrough import FallThrough, Rotation, accepts, budget_of, length_of, validated
 from gandalf.routing.feeders import Feeders
 from gandalf.routing.heartbeats import Heartbeats
 from gandalf.routing.held import HeldFrames
@@ -342,6 +342,21 @@ class AggregatorRouter:
         if self._held is not None:
             self._held.drop(link)
 
+    def let_go(self, frame: Frame, charge: Charge | None, link: Link) -> None:
+        """``frame`` is kept for ``link``, which was broken, no more: it waited too long (protocol.md 5.3), or is longer
+        than the peer accepts by now.
+
+        A command has a timer of its own; what was sent to a connector is its brothers' too.
+        """
+        if not isinstance(charge, SentOnce):
+            self.to_cluster.let_go(frame, charge, link)
+        elif accepts(link, frame):
+            message = "the connection that it was sent on broke, and was not back within its timeout"
+            self.answer(frame, charge.origin, failures.EXPIRED, message)
+        else:
+            message = f"{length_of(frame)} bytes is more than {link.logical_name} accepts by now"
+            self.answer(frame, charge.origin, failures.TOO_LARGE, message)
+
     def relieved(self) -> None:
         """A link takes frames again (protocol.md 6.7)."""
         self.to_cluster.relieved()
@@ -395,7 +410,7 @@ class AggregatorRouter:
     def _send_once(self, frame: Frame, origin: Link, group: str, candidates: Sequence[Link]) -> None:
         """To one connection, and no waiting (protocol.md 6.3)."""
         try:
-            self._rotation.order(group, candidates, frame)[0].send(frame)
+            self._rotation.order(group, candidates, frame)[0].send(frame, SentOnce(origin))
         except RoutingFailure as failure:
             self.answer(frame, origin, failure.code, str(failure))
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gandalf.routing.link import Link
 
 
 class Charge:
@@ -67,6 +71,16 @@ class Charge:
         for number, one in (self._each or {}).items():
             if number < self.done:
                 one.settle()
+
+
+class SentOnce(Charge):
+    """That of a frame which nobody waits for here: it names whom to tell when it was not delivered in time."""
+
+    __slots__ = ("origin",)
+
+    def __init__(self, origin: Link) -> None:
+        super().__init__()
+        self.origin = origin
 
 
 SETTLED = Charge()

@@ -9,6 +9,7 @@ from twisted.internet.defer import ensureDeferred
 from gandalf.aggregator.requests import SecretRefused
 from gandalf.aggregator.startup import Step
 from gandalf.network import BindFailed
+from gandalf.routing.charge import Charge
 from gandalf.shoset.testing import unique
 from gandalf.store.errors import DatabaseUnavailable
 from gandalf.wire.body import unpack_body
@@ -235,6 +236,26 @@ class AggregatorTests(AggregatorCase):
             [uuid for uuid in self.member.host.uuids if uuid in {e.uuid for e in events}],
             [event.uuid for event in events],
         )
+
+    def test_what_is_sent_once_and_is_too_old_when_the_member_is_back(self) -> None:
+        """Nobody carries it on: its origin is told."""
+        self.successResultOf(self.start())
+        shoset, host, link = self.connector()
+        self.validate(shoset, link)
+        received = self.member._received
+        self.member.host.charge = lambda frame, link: Charge() if frame.kind == "config" else received(frame, link)
+        frame = shoset.frame("config", {}, timeout=1000)
+        link.send(frame)
+        self.network.settle()
+        self.assertEqual(self.member.kinds()[-1], "config")
+        del self.network.listeners[MEMBER]
+        self.network.cables[0].cut()
+        self.network.advance(2)
+        self.network.listeners[MEMBER] = self.member.shoset
+        self.network.advance(10)
+        self.assertEqual(self.member.kinds().count("config"), 1)
+        error = host.received[-1][0]
+        self.assertEqual((unpack_body(error.body)["event"], error.reference), ("EXPIRED", frame.uuid))
 
     def test_links_are_shown(self) -> None:
         """Both links with their sessions and counters; a broken one as broken."""

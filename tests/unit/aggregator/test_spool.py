@@ -408,7 +408,7 @@ class SendingTests(SpoolCase):
         self.gone()
         self.clock.advance(2)
         self.member.reconnect()
-        self.process.router.to_cluster.let_go(frame, charge, self.member)
+        self.process.router.let_go(frame, charge, self.member)
         self.back()
         self.process.thread.run()
         (error,) = self.connector.take()

@@ -297,10 +297,10 @@ class Expired(RoutingCase):
         charge = self.drop(frame, self.git1)
         assert charge is not None
         for _ in range(2):
-            self.router.to_cluster.let_go(frame, charge, self.member1)
+            self.router.let_go(frame, charge, self.member1)
             self.assertSent({})
             self.assertFalse(charge.settled)
-        self.router.to_cluster.let_go(frame, charge, self.member2)
+        self.router.let_go(frame, charge, self.member2)
         self.assertSent({self.git1: [Error("EXPIRED", frame)]})
         self.assertTrue(charge.settled)
         self.assertEqual(self.router.unsettled, 0)
@@ -311,7 +311,7 @@ class Expired(RoutingCase):
         charge = self.drop(frame, self.git1)
         self.member1.acknowledge()
         for member in (self.member1, self.member2):
-            self.router.to_cluster.let_go(frame, charge, member)
+            self.router.let_go(frame, charge, member)
         self.assertSent({})
 
     def test_one_member_lets_it_go_and_another_takes_it(self) -> None:
@@ -319,7 +319,7 @@ class Expired(RoutingCase):
         frame = self.make.event(timeout=1000)
         charge = self.drop(frame, self.git1)
         assert charge is not None
-        self.router.to_cluster.let_go(frame, charge, self.member1)
+        self.router.let_go(frame, charge, self.member1)
         self.member2.acknowledge()
         self.assertTrue(charge.settled)
         self.assertSent({})
@@ -332,12 +332,12 @@ class Expired(RoutingCase):
             lasting, short = self.make.event(), self.make.event(timeout=1000)
             charges = [self.drop(frame, self.git1) for frame in (lasting, short)]
             if not forgotten_first:
-                self.router.to_cluster.let_go(short, charges[1], self.member2)
+                self.router.let_go(short, charges[1], self.member2)
             self.links.remove(self.member1)
             self.router.link_gone(self.member1)
             if forgotten_first:
                 self.assertSent({})
-                self.router.to_cluster.let_go(short, charges[1], self.member2)
+                self.router.let_go(short, charges[1], self.member2)
             self.assertSent({self.git1: [Error("EXPIRED", short)]})
             self.assertEqual([charge is not None and charge.settled for charge in charges], [False, True])
             self.links.add(self.member1)
@@ -350,7 +350,7 @@ class Expired(RoutingCase):
         frame = self.make.event()
         charge = self.drop(frame, self.git1)
         self.member1.max_frame = 10
-        self.router.to_cluster.let_go(frame, charge, self.member1)
+        self.router.let_go(frame, charge, self.member1)
         self.links.remove(self.member2)
         self.router.link_gone(self.member2)
         self.assertSent({self.git1: [Error("TOO_LARGE", frame)]})
@@ -374,9 +374,9 @@ class Expired(RoutingCase):
         charge = self.drop(frame, self.git1)
         assert charge is not None
         self.member1.max_frame = self.member2.max_frame = 10
-        self.router.to_cluster.let_go(frame, charge, self.member1)
+        self.router.let_go(frame, charge, self.member1)
         self.assertSent({})
-        self.router.to_cluster.let_go(frame, charge, self.member2)
+        self.router.let_go(frame, charge, self.member2)
         self.assertSent({self.git1: [Error("TOO_LARGE", frame)]})
         self.assertTrue(charge.settled)
 
@@ -384,8 +384,8 @@ class Expired(RoutingCase):
         """A command has its own timer; what was sent to a connector is its brothers' too: nobody is told."""
         command = self.make.command(timeout=1000)
         self.drop(command, self.git1)
-        self.router.to_cluster.let_go(command, None, self.member1)
-        self.router.to_cluster.let_go(self.make.event(), SETTLED, self.git2)
+        self.router.let_go(command, None, self.member1)
+        self.router.let_go(self.make.event(), SETTLED, self.git2)
         self.assertSent({})
         self.drop(self.make.event(reference=command.uuid), self.member1)
 

@@ -37,6 +37,27 @@ class Config(RoutingCase):
         self.pass_time(60)
         self.assertSent({})
 
+    def test_too_old_when_the_connection_is_back(self) -> None:
+        """It is not sent then: its origin is told ``EXPIRED``, on either side, for requests as for ``config``."""
+        ways = ((self.flow, {self.member1, self.member2}), (self.member1, {self.git1, self.git2}))
+        for kind in (kinds.CONFIG, *REQUESTS):
+            for origin, receivers in ways:
+                frame = self.make(kind, {}, timeout=1000, target="git")
+                self.router.route(frame, origin)
+                (link,) = (link for link in receivers if link.take())
+                sent, charge = link.sent[-1]
+                self.router.let_go(sent, charge, link)
+                self.assertSent({origin: [Error("EXPIRED", frame)]})
+
+    def test_too_long_when_the_connection_is_back(self) -> None:
+        """``TOO_LARGE``: the peer accepts less by now."""
+        frame = self.make(kinds.CONFIG, {})
+        self.route(frame, self.flow, {self.member1: [frame]})
+        sent, charge = self.member1.sent[-1]
+        self.member1.max_frame = 10
+        self.router.let_go(sent, charge, self.member1)
+        self.assertSent({self.flow: [Error("TOO_LARGE", frame)]})
+
     def test_comes_back_under_its_uuid(self) -> None:
         """Resolved by the cluster it goes on to the connector, once."""
         frame = self.make(kinds.CONFIG, {})
