@@ -9,6 +9,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from gandalf.routing.charge import Charge
+from gandalf.routing.fallthrough import OVERHEAD
 from gandalf.routing.link import Link
 from gandalf.wire.envelope import Frame
 
@@ -16,7 +17,7 @@ HELD_FRAMES: Final = 1000
 """Frames of one connector that wait before it is read no more."""
 
 HELD_BYTES: Final = 8 << 20
-"""The same in bytes."""
+"""The same in bytes, with :data:`OVERHEAD` for each."""
 
 HELD_BYTES_OF_ALL: Final = 64 << 20
 """Bytes of all connectors' frames that wait before none who sends is read any more."""
@@ -41,15 +42,16 @@ class HeldFrames:
         self._counts: Counter[Link] = Counter()
         self._bytes: Counter[Link] = Counter()
         self.bytes = 0
-        """Bytes of all that wait."""
+        """Bytes that all that wait are reckoned to take."""
 
     def hold(self, frame: Frame, origin: Link) -> Charge:
         """Keep ``frame``; the charge is to be settled when it has been routed."""
         held = HeldFrame(frame, origin, Charge(), self._clock.seconds())
         self._frames.append(held)
+        weight = len(frame.raw) + OVERHEAD
         self._counts[origin] += 1
-        self._bytes[origin] += len(frame.raw)
-        self.bytes += len(frame.raw)
+        self._bytes[origin] += weight
+        self.bytes += weight
         return held.charge
 
     def enough(self, origin: Link) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +15,7 @@ from gandalf.routing.heartbeats import LONGEST
 from gandalf.routing.link import CONNECTOR
 from gandalf.routing.testing import FakeLink, FrameMaker
 from gandalf.wire import kinds
-from gandalf.wire.envelope import Frame
+from gandalf.wire.envelope import Frame, decode_frame
 from tests.unit.routing.support import Error, RoutingCase, event_answers
 
 
@@ -98,9 +100,24 @@ class RouterTest(RoutingCase):
 class HeldTest(RoutingCase):
     """What waits for the start-up."""
 
+    def test_what_they_are_reckoned_to_take(self) -> None:
+        """Short ones too: all of them take twice as much as the bound at the most (docs/operators.md, Memory)."""
+        for size in (0, 100, 1000, 10_000):
+            raw = [self.make.event(event="x" * size).raw for _ in range(500)]
+            frames = held.HeldFrames(self.clock)
+            tracemalloc.start()
+            try:
+                before, _ = tracemalloc.get_traced_memory()
+                for each in raw:
+                    frames.hold(decode_frame(bytes(bytearray(each))), self.git1).then(lambda: None)
+                taken = tracemalloc.get_traced_memory()[0] - before
+            finally:
+                tracemalloc.stop()
+            self.assertLess(taken, 2 * frames.bytes, size)
+
     def test_all_together(self) -> None:
         """Whoever sends is read no more, however little it sent itself; what is forgotten does not count."""
-        self.patch(held, "HELD_BYTES_OF_ALL", 1000)
+        self.patch(held, "HELD_BYTES_OF_ALL", 1500)
         router = self.router = self.new_router()
         router.route(self.make(kinds.EVENT, {"topic": "a", "payload": "x" * 1000}), self.git1)
         router.route(self.make.event(), self.git2)
