@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -112,6 +114,20 @@ class Matching(SynchronousTestCase):
         else:
             self.assertIs(matches(topic), reference(pattern, topic))
             self.assertTrue(matches(pattern))
+
+    def test_many_patterns_take_no_more_than_their_bytes(self) -> None:
+        """As many as a ``link`` can name, from whoever links, are kept with each session; each of them matches."""
+        for many in ([f"{number:x}.>" for number in range(9000)], ["a.*.>"] * 10_000, [".".join(["*"] * 32_000)]):
+            many = [pattern[:] for pattern in many]
+            tracemalloc.start()
+            try:
+                topic_filter = TopicFilter(many)
+                taken = tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+            self.assertLess(taken, 80 * 1024)
+            self.assertEqual(topic_filter.patterns, tuple(dict.fromkeys(many)))
+            self.assertTrue(topic_filter.matches(many[-1].replace("*", "x").replace(">", "y")))
 
     def test_long_topics_take_no_long_time(self) -> None:
         """Many wildcards on a long topic that fails in its last word do not multiply the work."""
