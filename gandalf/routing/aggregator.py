@@ -85,9 +85,11 @@ class AggregatorRouter:
         self._seen_from_cluster = DuplicateWindow(duplicate_window)
         self.to_cluster = ClusterEvents(links, keeper, self.answer, self._endings.check)
         """Events on their way to the cluster."""
-        requests = RequestRules(tenant, links, self.own, self._send_once, self.answer, self.counters, database)
-        self._held: HeldFrames | None = HeldFrames(clock)
         self._audience = Audience(links)
+        requests = RequestRules(
+            tenant, links, self.own, self._send_once, self.answer, self.counters, database, self._audience.changed
+        )
+        self._held: HeldFrames | None = HeldFrames(clock)
         self._feeders = Feeders()
         self.heartbeats = Heartbeats(make_frame)
         self._rules: dict[str, Callable[[Any, Link], Charge | None]] = {

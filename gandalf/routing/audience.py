@@ -13,7 +13,7 @@ REMEMBERED: Final = 10_000
 
 
 class Audience:
-    """Who wants which topic: found once for each topic, until a connector comes or goes.
+    """Who wants which topic: found once for each topic, until a connector comes, is validated, or goes.
 
     However many connectors there are, an event costs no more than those whom it goes to.
     """
@@ -26,7 +26,7 @@ class Audience:
         self._counted = -1
 
     def changed(self) -> None:
-        """A connector has come, with topics of its own, or is gone."""
+        """A connector has come, with topics of its own, or is gone, or one that has named topics is validated."""
         self._counted = -1
 
     def send(self, parcel: Parcel, origin: Link) -> None:
@@ -51,7 +51,7 @@ class Audience:
             link.send(parcel if len(uuids) == parcel.count else parcel.only(uuids))
 
     def _of(self, topic: str) -> list[Link]:
-        """Those who named topics, and of them who wants this one; whether they are validated is not looked at."""
+        """Those who named topics and were validated when that was looked at last, and of them who wants this one."""
         wanting = self._by_topic.get(topic)
         if wanting is None:
             if len(self._by_topic) >= REMEMBERED:
@@ -65,4 +65,5 @@ class Audience:
             self._counted = len(links)
             self._by_topic.clear()
             self._of_all = [link for link in links if not link.filters]
-            self._with_filter = [link for link in links if link.filters]
+            # What strangers ask for may be long: it is not looked at.
+            self._with_filter = [link for link in links if link.filters and link.validated]

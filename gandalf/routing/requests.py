@@ -29,6 +29,7 @@ class RequestRules:
     :param own: requests of the aggregator's own, on their way to the cluster.
     :param answer: tells the origin of a frame why it was not carried.
     :param database: told of a ``configurationDatabase`` frame that came unasked (protocol.md 6.4b).
+    :param validated: called when the connection of a connector is.
     """
 
     log = Logger()
@@ -42,6 +43,7 @@ class RequestRules:
         answer: Callable[[Frame, Link, str, str], None],
         counters: Counter[str],
         database: Callable[[Frame], None],
+        validated: Callable[[], None],
     ) -> None:
         self._tenant = tenant
         self._links = links
@@ -50,6 +52,7 @@ class RequestRules:
         self._answer = answer
         self._counters = counters
         self._database = database
+        self._validated = validated
         self._askers = Askers(links)
 
     # 6.4 Configuration, logicalConfiguration, secret
@@ -94,6 +97,7 @@ class RequestRules:
             return
         if word.accepted:
             asker.validated = True
+            self._validated()
             self.log.info("{name} is validated", name=asker.logical_name)
             return
         self.log.warn("the secret of {name} is refused: {reason}", name=asker.logical_name, reason=word.reason)

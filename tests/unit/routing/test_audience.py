@@ -65,6 +65,16 @@ class AudienceTest(SynchronousTestCase):
         self.assertEqual(self.of("c"), [])
         self.assertEqual(self.of("d"), [new])
 
+    def test_strangers_are_not_asked(self) -> None:
+        """Whoever links may name topics, as many as it likes: they cost nobody anything before it is validated."""
+        stranger = Asked(CONNECTOR, "stranger", topics=["c"], validated=False)
+        self.links.add(stranger)
+        self.assertEqual(self.of("c"), [self.other])
+        self.assertEqual(stranger.times, 0)
+        stranger.validated = True
+        self.audience.changed()
+        self.assertEqual(self.of("c"), [self.other, stranger])
+
     def test_nobody_chooses(self) -> None:
         """Nobody needs know the topic then: a body that cannot be read is as good as any."""
         for link in (self.origin, self.one, self.other):

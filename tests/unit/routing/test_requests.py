@@ -289,6 +289,15 @@ class Validation(RoutingCase):
         self.assertEqual(self.member1.take() + self.member2.take(), [command])
         self.drop(self.make.event(reference=command.uuid), self.member1)
 
+    def test_topics_of_who_is_validated_later(self) -> None:
+        """It has the events that it asked for from then on, of topics that were seen before too."""
+        self.bare.topics = ("a.*",)
+        self.drop(self.make.event("a.b"), self.flow)
+        self.drop(self.reply("true"), self.member1)
+        self.router.route(self.make.event("a.b"), self.flow)
+        self.assertEqual(len(self.bare.take()), 1)
+        self.forget_sent()
+
     def test_false(self) -> None:
         """The connector has the reply, then a ``bye``, and its session is not resumed."""
         for payload in ("false", b"false"):
