@@ -159,9 +159,8 @@ class ShosetLink:
     def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
         """Keep ``parcel`` until it is acknowledged; send it now if that can be.
 
-        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``. For a session
-        that is forgotten nothing is kept: whoever still knows of it, as one that answers its last commands, would
-        make it grow, and be counted, for ever.
+        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``. For one that is
+        gone for good nothing is kept: what answers its last commands would stay, and be counted, for ever.
         """
         now = self.shoset.clock.seconds()
         connection = self.connection
@@ -177,9 +176,7 @@ class ShosetLink:
             connection.queue(parcel.raw)
             if not self.shoset.batch.open:
                 self.shoset.batch.flush()
-        elif self.forgotten:
-            return
-        elif self._has_room(now):
+        elif not self.forgotten and self._has_room(now):
             outbox.wait(parcel, now, charge)
         else:
             self._overflow(parcel.count)

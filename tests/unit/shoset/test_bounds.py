@@ -81,19 +81,6 @@ class UnreadControlTest(ShosetTestCase):
         self.network.settle()
         self.assertEqual(["host:999"], self.peer.heard(kinds.BROTHERS)[-1]["addresses"])
 
-    def test_brothers_of_two_names(self) -> None:
-        """A member tells of its own and of the aggregator's (protocol.md 9): the latest of each, later."""
-        self.socket.write(bytes(2000))
-        for number in range(3):
-            self.ours.set_brothers((f"ours:{number}",))
-            self.ours.tell_brothers(self.link, "theirs", (f"theirs:{number}",))
-        del self.socket.waiting[:]
-        self.link.connection.resumeProducing()  # type: ignore[union-attr]
-        self.socket.held = False
-        self.network.settle()
-        told = [(body["logical_name"], body["addresses"]) for body in self.peer.heard(kinds.BROTHERS)]
-        self.assertEqual([("a-name", ["ours:2"]), ("theirs", ["theirs:2"])], told)
-
     def test_last_words_are_said(self) -> None:
         """Why it ends, and how much counts, even then: that is once a connection."""
         self.socket.write(bytes(2000))
@@ -221,17 +208,6 @@ class MuteMemberTest(ShosetTestCase):
         self.assertEqual(uuids(frames), uuids(self.peer.routed))
         self.assertEqual([self.link], self.host.relieved)
 
-    def test_answers_go_out_when_it_leaves(self) -> None:
-        """However little it has taken charge of: it may wait for them."""
-        new, answer = event(self.ours), event(self.ours, reference=b"r" * 16)
-        send_all(self.link, [*events(self.ours, 100), new, answer])
-        self.network.settle()
-        self.peer.say(kinds.BYE, {"reason": "DRAINING"})
-        self.network.settle()
-        self.assertEqual(101, len(self.peer.routed))
-        self.assertEqual(answer.uuid, self.peer.routed[-1].uuid)
-        self.link.finish()
-
 
 PIECE = 4 * TRANCHE
 """Bytes."""
@@ -325,13 +301,17 @@ class KeptBytesTest(ShosetTestCase):
         self.network.advance(self.limits.session_keep)
         self.assertEqual((0, 0), (self.ours.kept.bytes, link.outbox.bytes))
 
-    def test_nothing_is_kept_for_what_is_forgotten(self) -> None:
-        """Whoever still knows of it, as one that answers its last commands, sends into the void."""
-        link = self.session()
+    def test_what_comes_for_a_session_that_is_forgotten(self) -> None:
+        """As errors about its commands: nobody is there to get it, nothing is kept or counted, nobody gives way."""
+        other, link = self.session(), self.session()
         self.network.cable.cut()
-        self.network.advance(self.limits.session_keep)
-        self.keep(link, 6)
-        self.assertEqual((0, 0), (self.ours.kept.bytes, link.outbox.bytes))
+        self.ours.forget(link)
+        self.keep(link, 11)
+        self.assertEqual((0, 0), (self.ours.kept.bytes, len(link.outbox)))
+        self.assertEqual(44, self.ours.counters.overflowed)
+        self.network.advance(0.1)
+        self.assertEqual([other], list(self.ours.registry))
+        self.assertEqual(0, self.ours.counters.slow_consumers)
 
     def test_small_frames_weigh_more_than_their_bytes(self) -> None:
         """What each takes besides is counted as well."""
