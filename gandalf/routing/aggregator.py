@@ -86,7 +86,7 @@ class AggregatorRouter:
         self.to_cluster = ClusterEvents(links, keeper, self.answer, self._endings.check)
         """Events on their way to the cluster."""
         self._audience = Audience(links)
-        requests = RequestRules(
+        self._requests = requests = RequestRules(
             tenant, links, self.own, self._send_once, self.answer, self.counters, database, self._audience.changed
         )
         self._held: HeldFrames | None = HeldFrames(clock)
@@ -339,6 +339,7 @@ class AggregatorRouter:
         """The session of ``link`` is forgotten."""
         self.to_cluster.member_gone(link)
         self._audience.changed()
+        self._requests.forget(link)
         self._feeders.forget(link)
         self.heartbeats.forget(link)
         if self._held is not None:

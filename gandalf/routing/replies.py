@@ -16,18 +16,37 @@ ASKED: Final = 100_000
 """Requests whose asker is remembered, at the least."""
 
 
+@attrs.define(eq=False)
+class Asker:
+    """Who asked; ``link`` None: its session is forgotten."""
+
+    link: Link | None
+    type: str
+    logical_name: str
+
+
 class Askers:
     """The connections on which requests came, by the requests' uuids."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
-        self._asked: RecentMap[Link] = RecentMap(ASKED)
+        self._asked: RecentMap[Asker] = RecentMap(ASKED)
+        self._known: dict[Link, Asker] = {}
 
     def remember(self, request: Frame, origin: Link) -> None:
         """``request`` came from ``origin``."""
-        self._asked.put(request.uuid, origin)
+        asker = self._known.get(origin)
+        if asker is None:
+            asker = self._known[origin] = Asker(origin, origin.type, origin.logical_name)
+        self._asked.put(request.uuid, asker)
 
-    def take(self, reply: Frame, origin: Link) -> Link | None:
+    def forget(self, link: Link) -> None:
+        """The session of ``link`` is forgotten; what it asked may still be answered to a brother."""
+        asker = self._known.pop(link, None)
+        if asker is not None:
+            asker.link = None
+
+    def take(self, reply: Frame, origin: Link) -> Asker | None:
         """Whose request is answered by ``reply``; it is not known any more afterwards.
 
         What one side asks, only the other can answer: no connector accepts its own secret.
@@ -38,14 +57,15 @@ class Askers:
             return None
         return self._asked.pop(reference)
 
-    def receiver(self, asker: Link, reply: Frame) -> Link | None:
+    def receiver(self, asker: Asker, reply: Frame) -> Link | None:
         """The connection that asked, or if that is gone another of the same logical name."""
-        if asker.connected:
-            return asker
+        link = asker.link
+        if link is not None and link.connected:
+            return link
         for brother in self._links.named(asker.type, asker.logical_name):
             if brother.available and (brother.validated or reply.kind == SECRET):
                 return brother
-        return asker if asker in self._links else None
+        return link if link is not None and link in self._links else None
 
 
 @attrs.frozen

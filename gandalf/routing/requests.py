@@ -71,6 +71,10 @@ class RequestRules:
         self._askers.remember(asked, origin)
         self._send_once(asked, origin, group, validated(candidates))
 
+    def forget(self, link: Link) -> None:
+        """The session of ``link`` is forgotten."""
+        self._askers.forget(link)
+
     def _reply(self, frame: Frame, origin: Link) -> None:
         if origin.type == CLUSTER and self._own.answer(frame):
             return
@@ -87,8 +91,8 @@ class RequestRules:
             self._answer(frame, origin, failures.TOO_LARGE, message)
             return
         receiver.send(reply)
-        if frame.kind == SECRET and asker.type == CONNECTOR:
-            self._read_validation(frame, asker)
+        if frame.kind == SECRET and asker.type == CONNECTOR and asker.link is not None:
+            self._read_validation(frame, asker.link)
 
     def _read_validation(self, reply: Frame, asker: Link) -> None:
         """The cluster's word on a connector's secret passes by."""

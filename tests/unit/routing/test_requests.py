@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from gandalf.routing.link import CONNECTOR
 from gandalf.routing.testing import TENANT, FakeLink
 from gandalf.wire import kinds
@@ -176,6 +179,20 @@ class Requests(RoutingCase):
         reply = self.make("configuration", {}, reference=request.uuid)
         self.route(reply, self.member1, {})
         self.assertEqual(self.router.counters["replies whose asker is gone"], 1)
+
+    def test_an_asker_that_is_gone_for_good_is_let_go_of(self) -> None:
+        """What it asked is remembered, whose it was as well, but nothing of its session."""
+        brother = FakeLink(CONNECTOR, "bare")
+        gone, request = weakref.ref(self.bare), self.make(kinds.SECRET, {})
+        self.drop(request, self.bare)
+        self.links.remove(self.bare)
+        self.router.link_gone(self.bare)
+        del self.bare
+        gc.collect()
+        self.assertIsNone(gone())
+        self.links.add(brother)
+        reply = self.make(kinds.SECRET, {"command": "VALIDATION_REPLY", "payload": "true"}, reference=request.uuid)
+        self.route(reply, self.member1, {brother: [reply]})
 
     def test_reply_whose_asker_is_unknown(self) -> None:
         """Dropped and counted, wherever it comes from."""
