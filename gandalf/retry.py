@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -27,7 +28,7 @@ async def retried(
 ) -> None:
     """Do ``work`` until it succeeds, with growing pauses; each failure is logged.
 
-    Pauses grow from 0.1 s to 10 s, each shortened at random by up to a half.
+    Pauses grow from 0.1 s to 10 s, each shortened at random by up to a half. When it is cancelled it ends.
 
     :param jitter: a random number from 0 to 1.
     :param expected: errors after which it is tried again; others come out at once, as do those that are ``fatal``.
@@ -37,6 +38,8 @@ async def retried(
     while wanted():
         try:
             return await work()
+        except CancelledError:
+            raise
         except fatal:
             raise
         except expected as error:

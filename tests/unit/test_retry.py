@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -54,6 +54,15 @@ class RetriedTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.successResultOf(running)
         self.assertEqual(self.calls, 1)
+
+    def test_cancelled(self) -> None:
+        """While it is done, or in a pause: it is not tried again, and nothing is told as if it had failed."""
+        work: Deferred[None] = Deferred()
+        for begin in (lambda: work, self.failing(1)):
+            running = ensureDeferred(retried("it", begin, self.clock, lambda: 0.0))
+            running.cancel()
+            self.failureResultOf(running, CancelledError)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_an_error_that_is_not_expected_comes_out(self) -> None:
         """Nothing is tried again after it, nor after a fatal one."""
