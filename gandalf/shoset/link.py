@@ -306,9 +306,16 @@ class ShosetLink:
             connection.stop_reading()
 
     def renew(self) -> None:
-        """The two ends cannot agree on what the session was: dial with another; everything is sent again."""
-        self.shoset.registry.remove(self)
+        """The two ends cannot agree on what the session was: dial with another; everything is sent again.
+
+        It is known as before, so that what is routed until then waits for it.
+        """
+        registry = self.shoset.registry
+        known = self in registry
+        registry.remove(self)
         self.session = self.shoset.random(16)
+        if known:
+            registry.add(self)
         self.instance = b""
         self.inbox.restart()
 

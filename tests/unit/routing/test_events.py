@@ -391,7 +391,7 @@ class Expired(RoutingCase):
 
 
 class NoClusterLink(RoutingCase):
-    """No member is known at all, as when the only link is being renewed."""
+    """No member is known at all."""
 
     def test_an_event_waits(self) -> None:
         """Connectors have it at once; its origin is read no more; the first member that links gets it."""

@@ -276,11 +276,14 @@ class ResumeTest(ShosetTestCase):
         session = self.link.session
         self.assert_refused(self.again(**linked), "MALFORMED", words)
         self.assertIn("MALFORMED", self.ours.trouble)
-        self.assertNotIn(self.link, self.ours.shoset.registry)
+        # What is routed meanwhile is for it as well, as for any link that is broken.
+        self.assertEqual([self.link], self.ours.shoset.registry.of_type(self.link.type))
+        self.assertIsNone(self.ours.shoset.registry.session(session))
         self.network.advance(1)
         peer = self.answer()
         body = peer.heard(kinds.LINK)[0]
         self.assertNotEqual(session, body["session"])
+        self.assertEqual([self.link], list(self.ours.shoset.registry))
         self.assertEqual(0, body["received"])
         self.assertEqual((self.link, False), self.host.up[-1])
         self.link.validated = True
