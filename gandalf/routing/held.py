@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import chain, count
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -25,12 +27,13 @@ HELD_BYTES_OF_ALL: Final = 64 << 20
 
 @attrs.frozen
 class HeldFrame:
-    """One that waits; ``since`` in seconds of the clock."""
+    """One that waits; ``since`` in seconds of the clock, ``number`` in the order in which they came."""
 
     frame: Frame
     origin: Link
     charge: Charge
     since: float
+    number: int
 
 
 class HeldFrames:
@@ -38,34 +41,33 @@ class HeldFrames:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._frames: list[HeldFrame] = []
-        self._counts: Counter[Link] = Counter()
+        self._frames: defaultdict[Link, list[HeldFrame]] = defaultdict(list)
         self._bytes: Counter[Link] = Counter()
+        self._numbers = count()
         self.bytes = 0
         """Bytes that all that wait are reckoned to take."""
 
     def hold(self, frame: Frame, origin: Link) -> Charge:
         """Keep ``frame``; the charge is to be settled when it has been routed."""
-        held = HeldFrame(frame, origin, Charge(), self._clock.seconds())
-        self._frames.append(held)
+        held = HeldFrame(frame, origin, Charge(), self._clock.seconds(), next(self._numbers))
+        self._frames[origin].append(held)
         weight = len(frame.raw) + OVERHEAD
-        self._counts[origin] += 1
         self._bytes[origin] += weight
         self.bytes += weight
         return held.charge
 
     def enough(self, origin: Link) -> bool:
         """Whether no more is to be read from ``origin``."""
-        frames, size = self._counts[origin], self._bytes[origin]
+        frames, size = len(self._frames.get(origin, ())), self._bytes[origin]
         return frames >= HELD_FRAMES or size >= HELD_BYTES or self.bytes >= HELD_BYTES_OF_ALL
 
     def drop(self, origin: Link) -> None:
         """The session of ``origin`` is forgotten: its peer sends all of it again, to whoever it finds."""
-        self._frames = [held for held in self._frames if held.origin is not origin]
-        self.bytes -= self._bytes[origin]
-        del self._counts[origin], self._bytes[origin]
+        self._frames.pop(origin, None)
+        self.bytes -= self._bytes.pop(origin, 0)
 
     def release(self) -> list[HeldFrame]:
         """All of them."""
-        frames, self._frames = self._frames, []
+        frames = sorted(chain.from_iterable(self._frames.values()), key=attrgetter("number"))
+        self._frames.clear()
         return frames

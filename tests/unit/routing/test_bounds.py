@@ -97,6 +97,17 @@ class RouterTest(RoutingCase):
         self.assertEqual({}, self.router.heartbeats.latest(self.git1))
 
 
+class Counted(held.HeldFrame):
+    """Counts how often any of them is looked at."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> object:
+        """As any."""
+        Counted.looks += 1
+        return super().__getattribute__(name)
+
+
 class HeldTest(RoutingCase):
     """What waits for the start-up."""
 
@@ -114,6 +125,22 @@ class HeldTest(RoutingCase):
             finally:
                 tracemalloc.stop()
             self.assertLess(taken, 2 * frames.bytes, size)
+
+    def test_whoever_goes_is_not_looked_for_among_all(self) -> None:
+        """Thousands may be forgotten in one turn, and as many frames of others wait."""
+        self.patch(held, "HeldFrame", Counted)
+        router = self.router = self.new_router()
+        for _ in range(100):
+            router.route(self.make.event(), self.git1)
+        frame = self.make.event()
+        router.route(frame, self.git2)
+        looks = Counted.looks
+        router.link_gone(self.git2)
+        router.link_gone(self.flow)
+        self.assertLess(Counted.looks - looks, 10)
+        router.open()
+        self.assertNotIn(frame.uuid, [sent.uuid for sent in self.member1.take()])
+        self.forget_sent()
 
     def test_all_together(self) -> None:
         """Whoever sends is read no more, however little it sent itself; what is forgotten does not count."""
