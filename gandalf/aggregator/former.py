@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from gandalf.aggregator.origin import Origin
 from gandalf.routing.charge import Charge
 from gandalf.routing.link import CONNECTOR, Links
@@ -19,9 +21,9 @@ class FormerOrigin(Origin):
         self._links = links
 
     def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
-        """To one connection of that name."""
-        for link in self._links.named(CONNECTOR, self.logical_name):
-            link.send(parcel, charge)
-            return
-        if charge is not None:
+        """To one connection of that name; a secret may not be proved so soon after the start."""
+        heirs = self._links.named(CONNECTOR, self.logical_name)
+        if heirs:
+            max(heirs, key=attrgetter("validated", "available")).send(parcel, charge)
+        elif charge is not None:
             charge.settle()

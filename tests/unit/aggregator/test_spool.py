@@ -359,6 +359,24 @@ class SendingTests(SpoolCase):
         self.process.thread.run()
         self.assertEqual((self.shown["frames"], self.shown["expired"], self.shown["sent"]), (0, 1, 1))
 
+    def test_who_is_told_for_a_former_process(self) -> None:
+        """Of those who bear the name one that is validated, and one that is there, if any is."""
+        frames = self.events(2, timeout=1000)
+        self.send(*frames)
+        self.process.thread.run()
+        self.restart()
+        stranger, broken = FakeLink(CONNECTOR, "git", validated=False), FakeLink(CONNECTOR, "git")
+        broken.disconnect()
+        for link in (stranger, broken, self.connector):
+            if link in self.links:
+                self.links.remove(link)
+            self.links.add(link)
+        self.clock.advance(2)
+        self.back()
+        self.process.thread.run()
+        self.assertEqual([error.reference for error in self.connector.take()], [frame.uuid for frame in frames])
+        self.assertEqual((stranger.take(), broken.take()), ([], []))
+
     def test_expired_before_it_was_written(self) -> None:
         """The same, and its charge is settled: its sender knows."""
         (charge,) = self.send(self.make.event(timeout=1000))
