@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from gandalf.cluster.routes import Route
 from gandalf.routing import failures
 from gandalf.routing.charge import SETTLED, Charge
 from gandalf.routing.duplicates import DuplicateWindow
-from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, ErrorEvents, MakeFrame
+from gandalf.routing.errors import ERROR_TOPIC, LONGEST_NAME, ErrorEvents, MakeFrame, error_message
 from gandalf.routing.failures import RoutingFailure
 from gandalf.routing.fallthrough import FallThrough, Pending, Rotation, accepts, budget_of
 from gandalf.routing.link import Link
@@ -225,7 +224,7 @@ class ClusterRouter:
         if route is None or route.link is not origin:
             self.counters["late errors"] += 1
             return
-        message = _message(record.payload) or "no reason was given"
+        message = error_message(record.payload) or "no reason was given"
         self._reason = RoutingFailure(record.event, f"{origin.logical_name} about {route.target}: {message}")
         self.commands.pass_over(frame.reference)
         self._reason = None
@@ -473,15 +472,6 @@ def _route(pending: Pending) -> Route | None:
 def _is_error(record: TraceRecord) -> bool:
     """Whether it is an error event (protocol.md 6.6)."""
     return record.topic == ERROR_TOPIC and record.reference is not None and record.event in CODES
-
-
-def _message(payload: bytes) -> str:
-    """What the payload of an error event says to people."""
-    try:
-        told = json.loads(payload)
-    except ValueError:
-        return ""
-    return str(told.get("message", "")) if isinstance(told, dict) else ""
 
 
 def _nothing(error: Exception | None) -> None:

@@ -272,7 +272,7 @@ class FallThroughTest(RouterCase):
 
     def test_error_without_words(self) -> None:
         """An error event whose payload says nothing readable is as good as any."""
-        for body in ("no JSON", "[]", ""):
+        for body in ("no JSON", "[]", "", "[" * 100_000):
             command = self.command(target="git")
             self.router.route(command, self.a)
             for _ in range(2):
