@@ -116,12 +116,13 @@ class ClusterRouter:
             message = "the secret of this aggregator has not been accepted; only its own secret may be sent"
             self.answer(frame, origin, failures.NOT_VALIDATED, message)
             return None
-        # An event may wait for the trace for longer than the window remembers.
-        if self._seen.seen(frame.uuid) or self._recorded.unsettled.has_any((frame.uuid,)):
+        # An event may wait for the trace, and a command for the components, for longer than the window remembers.
+        uuid = frame.uuid
+        if self._seen.seen(uuid) or uuid in self._resolving or self._recorded.unsettled.has_any((uuid,)):
             self.counters["duplicates"] += 1
             # Not yet recorded, or not yet pending: it counts when it is.
-            charge, _ = self._resolving.get(frame.uuid, (None, None))
-            return charge or self._recorded.unsettled.get(frame.uuid)
+            charge, _ = self._resolving.get(uuid, (None, None))
+            return charge or self._recorded.unsettled.get(uuid)
         self.counters[frame.kind] += 1
         try:
             return self._rules.get(frame.kind, self._asked)(frame, origin)
@@ -172,7 +173,11 @@ class ClusterRouter:
 
     def _commands(self, run: Run, records: list[TraceRecord], origin: Link) -> Charge | None:
         pivot = records[0].connector_type
-        if self.commands.has_any(run.uuids) or any(record.connector_type != pivot for record in records):
+        if (
+            self.commands.has_any(run.uuids)
+            or not self._resolving.keys().isdisjoint(run.uuids)
+            or any(record.connector_type != pivot for record in records)
+        ):
             return None
         found = self._resolver.resolve(origin.tenant, run.target, pivot)
         candidates: Any = found.routes

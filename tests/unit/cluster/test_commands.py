@@ -6,7 +6,7 @@ from gandalf.routing.testing import FakeLink, run_of
 from gandalf.store.errors import DatabaseUnavailable
 from gandalf.wire import kinds
 from gandalf.wire.envelope import LENGTH, Frame
-from tests.unit.cluster.support import RouterCase
+from tests.unit.cluster.support import OTHER, RouterCase
 
 
 class CommandTest(RouterCase):
@@ -83,6 +83,24 @@ class CommandTest(RouterCase):
         self.take_command(self.b, command, "git")
         self.end(command, self.b)
         self.assertEqual(self.lookups, [])
+
+    def test_a_look_up_takes_longer_than_the_window_remembers(self) -> None:
+        """A command that comes again meanwhile, alone or in a run, is the same: it goes out once, and counts once."""
+        self.presence.seen(self.b, "git")
+        command = self.command("vcs")
+        first = self.router.route(command, self.a)
+        for _ in range(2000):
+            self.router.route(self.make.event(tenant=OTHER), self.other)
+        again = self.router.route(command, self.a)
+        assert first is not None and again is not None
+        self.presence.seen(self.b, "git", "vcs")
+        self.assertIsNone(self.router.route_run(run_of([command, self.command("vcs")]), self.a))
+        self.other.take()
+        self.lookups.pop().callback({"vcs": ("git",)})
+        self.assertTrue(first.settled and again.settled)
+        self.take_command(self.b, command, "git")
+        self.end(command, self.b)
+        self.assertEqual(self.recorded(kinds.COMMAND), [command.uuid])
 
     def test_nobody(self) -> None:
         """NO_ROUTE at once, saying what was looked for; the trace has the command and the error event."""
