@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from gandalf.routing.errors import MakeFrame
 from gandalf.routing.failures import OVERLOADED, RoutingFailure
+from gandalf.routing.fallthrough import accepts, length_of
 from gandalf.routing.link import Link
 from gandalf.store.definitions import InvalidDefinition, explain
 from gandalf.store.errors import Conflict, DatabaseUnavailable, InvalidName, NotFound, StoreError
@@ -35,6 +36,7 @@ CONFLICT: Final = "CONFLICT"
 NOT_AUTHORISED: Final = "NOT_AUTHORISED"
 UNAVAILABLE: Final = "UNAVAILABLE"
 INTERNAL: Final = "INTERNAL"
+TOO_LARGE: Final = "TOO_LARGE"
 """Codes of ``context.error`` in an answer."""
 
 
@@ -43,6 +45,9 @@ MAX_UNDER_WAY: Final = 1000
 
 MAX_BYTES: Final = 64 << 20
 """The same in bytes of their frames."""
+
+SHOWN: Final = 80
+"""Characters of a command, which may be as long as a frame, where it is only shown."""
 
 
 class RequestFailed(Exception):
@@ -188,30 +193,39 @@ class Requests:
         except RequestFailed as error:
             self.log.info(
                 "{command} of {name} in tenant {tenant} failed: {code}{message}",
-                command=request.command[:80],
+                command=request.command[:SHOWN],
                 name=request.target or request.link.logical_name,
                 tenant=request.tenant,
                 code=error.code,
                 # What is said of a payload quotes it, and there may be secrets in it.
                 message="" if error.code == INVALID else f": {error}",
             )
-            answer = Answer("", {"error": {"code": error.code, "message": str(error)}})
-        body: dict[str, object] = {
-            "command": f"{request.command}_REPLY",
-            "context": dict(answer.context),
-            "payload": answer.payload,
-        }
-        reply = self._make_frame(
-            request.kind, body, target=request.target, reference=uuid, tenant=request.link.tenant
-        )
+            answer = _failed(error)
+        reply = self._frame(request, uuid, f"{request.command}_REPLY", answer)
+        if not accepts(request.link, reply):
+            # Refused, it would come again over every later connection, and break that too.
+            message = f"the answer takes {length_of(reply)} bytes; no more than {request.link.max_frame} are accepted"
+            self.log.warn(
+                "{command} of {name} in tenant {tenant}: {message}",
+                command=request.command[:SHOWN],
+                name=request.target or request.link.logical_name,
+                tenant=request.tenant,
+                message=message,
+            )
+            failed = _failed(RequestFailed(TOO_LARGE, message))
+            reply = self._frame(request, uuid, f"{request.command[:SHOWN]}_REPLY", failed)
         self._reply(request.link, reply)
+
+    def _frame(self, request: Request, uuid: bytes, command: str, answer: Answer) -> Frame:
+        body: dict[str, object] = {"command": command, "context": dict(answer.context), "payload": answer.payload}
+        return self._make_frame(request.kind, body, target=request.target, reference=uuid, tenant=request.link.tenant)
 
     async def _answer(self, request: Request) -> Answer:
         handlers = self._handlers.get(request.kind, {})
         handler = handlers.get(request.command)
         if handler is None:
             allowed = ", ".join(sorted(handlers))
-            shown = request.command[:80]
+            shown = request.command[:SHOWN]
             raise RequestFailed(UNKNOWN_COMMAND, f"{request.kind} {shown!r} is not known; allowed: {allowed}")
         try:
             return await handler(request)
@@ -228,6 +242,10 @@ class Requests:
         self.bytes -= size
         if isinstance(result, Failure) and result.check(CancelledError) is None:
             self.log.failure("an answer could not be sent", result)
+
+
+def _failed(error: RequestFailed) -> Answer:
+    return Answer("", {"error": {"code": error.code, "message": str(error)}})
 
 
 def _told(error: StoreError) -> RequestFailed:

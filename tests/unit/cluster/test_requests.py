@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gandalf.cluster import requests
 from gandalf.cluster.requests import Answer, Request, RequestFailed, Requests, merged
 from gandalf.routing.failures import RoutingFailure
+from gandalf.routing.fallthrough import length_of
 from gandalf.routing.link import AGGREGATOR, Link
 from gandalf.routing.testing import TENANT, FakeLink, FrameMaker
 from gandalf.store.definitions import InvalidDefinition, PivotDefinition
@@ -165,6 +166,29 @@ class AnswerTest(RequestsCase):
                     self.assertEqual(told[1], message)
                 else:
                     self.assertNotIn(str(error), told[1])
+
+    def test_too_long(self) -> None:
+        """An answer longer than the peer accepts would break each connection that it is sent over: it is told."""
+        self.link.max_frame = 4000
+        unknown = "X" * 3990
+
+        def refuse(request: Request) -> Answer:
+            raise NotFound("pivot not found: " + repr("\0" * 3000))
+
+        for command, handle in (
+            ("GET", lambda request: Answer("x" * 4000)),
+            ("GET", refuse),
+            (unknown, lambda request: Answer("{}")),
+        ):
+            self.handle = handle
+            self.ask({"command": command})
+            self.assertLessEqual(length_of(self.replies[0][1]), 4000)
+            code, message = self.failure()
+            self.assertEqual(code, "TOO_LARGE")
+            self.assertIn("4000", message)
+        self.handle = lambda request: Answer("x" * 3700)
+        self.ask({"command": "GET"})
+        self.assertEqual(len(self.answer()["payload"]), 3700)
 
     def test_defect(self) -> None:
         """An error that nobody expected is logged, and told as such."""
