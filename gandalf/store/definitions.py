@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     ValidationError,
     ValidationInfo,
@@ -80,6 +82,11 @@ Schema = Annotated[Text, BeforeValidator(_schema_text), AfterValidator(_json_obj
 """A JSON schema as JSON text; a map is accepted too. "" = anything goes."""
 
 
+Item = TypeVar("Item")
+Several = Annotated[list[Item], FailFast()]
+"""A list as a peer may send it, of millions: the first item that is wrong is told, and no other is looked at."""
+
+
 class KeyDefinition(_Definition):
     """A setting that a logical component has to have, or may have."""
 
@@ -111,17 +118,17 @@ class _Speaker(_Definition):
     name: Name
     major: Version
     minor: Version = 0
-    keys: list[KeyDefinition] = []
-    commandtypes: list[CommandTypeDefinition] = []
-    eventtypes: list[EventTypeDefinition] = []
-    resourcetypes: list[ResourceTypeDefinition] = []
+    keys: Several[KeyDefinition] = []
+    commandtypes: Several[CommandTypeDefinition] = []
+    eventtypes: Several[EventTypeDefinition] = []
+    resourcetypes: Several[ResourceTypeDefinition] = []
 
     @model_validator(mode="after")
     def _names_once(self) -> _Speaker:
         for part in ("keys", "commandtypes", "eventtypes", "resourcetypes"):
-            names = [item.name for item in getattr(self, part)]
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise ValueError(f"{part}: each name may be there once, but {sorted(twice)[0]!r} is there again")
+            names = Counter(item.name for item in getattr(self, part))
+            if twice := [name for name, times in names.items() if times > 1]:
+                raise ValueError(f"{part}: each name may be there once, but {min(twice)!r} is there again")
         return self
 
 
@@ -185,8 +192,8 @@ class LogicalComponentDefinition(_Definition):
     description: Text = ""
     pivot: PivotReference | None = None
     productconnector: ProductConnectorReference | None = None
-    keyvalues: list[KeyValueDefinition] = []
-    resources: list[ResourceDefinition] = []
+    keyvalues: Several[KeyValueDefinition] = []
+    resources: Several[ResourceDefinition] = []
 
     @model_validator(mode="after")
     def _one_language(self) -> LogicalComponentDefinition:
