@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import dsn as dsns
-from .errors import RETRYABLE, StoreError, sqlstate, translate
+from .errors import READ_ONLY, RETRYABLE, StoreError, sqlstate, translate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -143,12 +143,23 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with connected() as connection:
-                    return txn(connection)
-            except exc.DBAPIError as error:
+                    return _run_txn(connection, txn)
+            # What is copied does not pass through SQLAlchemy: the driver's own errors come out of that.
+            except (exc.DBAPIError, psycopg2.Error) as error:
                 if sqlstate(error) not in RETRYABLE or attempt == ATTEMPTS:
                     raise
                 self._log.debug("{name}: once more after SQLSTATE {state}", name=name, state=sqlstate(error))
         raise AssertionError("unreachable")
+
+
+def _run_txn(connection: Connection, txn: Callable[[Connection], T]) -> T:
+    """Run `txn`; a connection that led to a server which only reads is not used again, but made anew."""
+    try:
+        return txn(connection)
+    except (exc.DBAPIError, psycopg2.Error) as error:
+        if sqlstate(error) == READ_ONLY:
+            connection.invalidate()
+        raise
 
 
 def _translating(name: str, function: Callable[[], T]) -> T:

@@ -10,7 +10,9 @@ from sqlalchemy import exc
 
 RETRYABLE = frozenset({"40001", "40P01"})  # serialization failure, deadlock: the server asks for another try
 _UNAVAILABLE_CLASSES = frozenset({"08", "53"})  # connection exceptions; out of connections, memory, disk
-_UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "57P05"})  # shutting down, crashed, starting, idle
+READ_ONLY = "25006"  # the server is a standby, or stands in for a primary that moved
+_UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "57P05", READ_ONLY})  # shutting down, crashed, starting, idle
+_DATA_CLASS = "22"
 _INTEGRITY_CLASS = "23"
 _STATEMENT_TIMEOUT = "57014"
 _TOO_LONG = "54000"  # a text that an index cannot hold
@@ -53,6 +55,11 @@ class QueryFailed(StoreError):
     def __init__(self, message: str, sqlstate: str) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+    @property
+    def by_data(self) -> bool:
+        """Whether it cannot hold the data, now or ever."""
+        return self.sqlstate[:2] == _DATA_CLASS
 
 
 def sqlstate(error: BaseException) -> str:

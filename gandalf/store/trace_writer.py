@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .errors import DatabaseUnavailable, StoreError
+from .errors import Conflict, DatabaseUnavailable, QueryFailed, StoreError
 from .trace import TraceRecord, append_txn
 
 P = ParamSpec("P")
@@ -38,13 +38,18 @@ Done = Callable[[Exception | None], object]
 """Called when a record is committed (None), or refused by the database for its own sake (the error)."""
 
 
+def _by_the_record(error: BaseException | None) -> bool:
+    """Whether the database refused a record for its own sake. Whatever else it says may pass, and costs no record."""
+    return isinstance(error, Conflict | ValueError) or (isinstance(error, QueryFailed) and error.by_data)
+
+
 class TraceWriter:
     """Appends records to the trace of `database`, at most `max_batch` in a transaction, one transaction at a time.
 
-    While the database is unavailable everything is kept, and tried again after 0.1 s, doubling up to 2 s,
-    on `clock`. When `max_queued` records are waiting the writer is `full`, until half of them are written;
-    `on_full` is told both (True, False). A full writer still takes records: stopping those who send them is
-    the caller's part.
+    While the database takes nothing everything is kept, and tried again after 0.1 s, doubling up to 2 s, on
+    `clock`; only a record that is refused for its own sake is given up. When `max_queued` records are waiting
+    the writer is `full`, until half of them are written; `on_full` is told both (True, False). A full writer
+    still takes records: stopping those who send them is the caller's part.
     """
 
     _log = Logger()
@@ -130,7 +135,7 @@ class TraceWriter:
     def _failed(self, failure: Failure) -> None:
         if self._closing is not None and self._closing.called:  # given up
             self._finish(failure.value)
-        elif failure.check(DatabaseUnavailable):
+        elif not _by_the_record(failure.value):
             self._log.warn(
                 "The trace cannot be written: {reason}; {queued} records wait, next attempt in {delay} s",
                 reason=failure.getErrorMessage(),

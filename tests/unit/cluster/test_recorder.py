@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gandalf.cluster.recorder import Recorder, read_record, weight_of
 from gandalf.routing.testing import TENANT, FrameMaker
-from gandalf.store.errors import DatabaseUnavailable, StoreError
+from gandalf.store.errors import Conflict, DatabaseUnavailable
 from gandalf.store.testing import FakeDatabase
 from gandalf.store.trace import TraceRecord
 from gandalf.store.trace_writer import TraceWriter
@@ -140,9 +140,9 @@ class RecorderTest(SynchronousTestCase):
         """What the database refuses is told, and weighs no more."""
         recorder = self.recorder()
         self.record(recorder, 40)
-        self.database.asked.pop(0).answer.errback(StoreError("no"))
+        self.database.asked.pop(0).answer.errback(Conflict("no"))
         (error,) = self.done
-        self.assertIsInstance(error, StoreError)
+        self.assertIsInstance(error, Conflict)
         self.assertEqual(recorder.bytes, 0)
 
     def test_closed(self) -> None:

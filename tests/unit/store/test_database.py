@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, StaticPool, create_engine, exc, text
+from sqlalchemy import Connection, StaticPool, create_engine, event, exc, text
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +17,10 @@ from gandalf.store.testing import ThreadlessPool, ThreadlessReactor
 
 class _Serialization(psycopg2.OperationalError):
     pgcode = "40001"
+
+
+class _ReadOnly(psycopg2.InternalError):
+    pgcode = "25006"
 
 
 def insert_txn(connection: Connection, value: int) -> None:
@@ -71,6 +75,32 @@ class DatabaseTests(SynchronousTestCase):
 
         self.assertEqual(self.run_now("second time", second_time_txn), "done")
         self.assertEqual(self.run_now("values", values_txn), [1])
+
+    def test_an_error_of_the_driver_is_tried_again_too(self) -> None:
+        """What is copied to the database does not pass through SQLAlchemy, nor do its errors."""
+        tries = []
+
+        def second_time_txn(connection: Connection) -> str:
+            insert_txn(connection, 1)
+            tries.append(1)
+            if len(tries) == 1:
+                raise _Serialization("retry")
+            return "done"
+
+        self.assertEqual(self.run_now("second time", second_time_txn), "done")
+        self.assertEqual(self.run_now("values", values_txn), [1])
+
+    def test_a_database_that_only_reads_is_away(self) -> None:
+        """After a failover a connection may lead to who was the primary before: it is not used again."""
+        let_go: list[object] = []
+        event.listen(self.database._engine, "invalidate", lambda *about: let_go.append(about))
+
+        def write_txn(connection: Connection) -> None:
+            raise _ReadOnly("cannot execute COPY in a read-only transaction")
+
+        failure = self.failureResultOf(self.database.run("write", write_txn), DatabaseUnavailable)
+        self.assertIn("read-only", failure.getErrorMessage())
+        self.assertEqual(len(let_go), 1)
 
     def test_tries_are_bounded(self) -> None:
         """One that never succeeds fails after the fifth try."""

@@ -46,6 +46,7 @@ class TranslateTests(SynchronousTestCase):
             ("57P03", DatabaseUnavailable),  # the server is starting
             ("53300", DatabaseUnavailable),  # too many connections
             ("53100", DatabaseUnavailable),  # disk full
+            ("25006", DatabaseUnavailable),  # a standby, which only reads
             ("57014", DatabaseTimeout),  # statement timeout
             ("23505", Conflict),  # unique violation
             ("23503", Conflict),  # foreign key violation

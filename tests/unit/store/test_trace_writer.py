@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.store.errors import DatabaseUnavailable, QueryFailed, StoreError
+from gandalf.store.errors import Conflict, DatabaseUnavailable, InvalidName, QueryFailed, StoreError
 from gandalf.store.testing import FakeDatabase
 from gandalf.store.trace import TraceRecord, append_txn
 from gandalf.store.trace_writer import TraceWriter
@@ -127,6 +127,31 @@ class TraceWriterTests(SynchronousTestCase):
         for each in (0, 1, 2, 4):
             self.successResultOf(waiting[each])
         self.failureResultOf(waiting[3], QueryFailed)
+
+    def test_what_is_no_fault_of_the_records(self) -> None:
+        """A database that refuses everything, as one that only reads after a failover: all waits, nothing is lost."""
+        for error in (
+            QueryFailed("read-only transaction", "25006"),
+            QueryFailed("no privilege", "42501"),
+            QueryFailed("no such table", "42P01"),
+            QueryFailed("serialization failure, five times", "40001"),
+            StoreError("append to the trace: the database connection was closed"),
+        ):
+            (waiting,) = self.append(1)
+            self.break_off(error)
+            self.assertNoResult(waiting)
+            self.assertEqual(self.writer.queued, 1)
+            self.clock.advance(0.1)
+            self.succeed()
+            self.successResultOf(waiting)
+
+    def test_faults_of_a_record(self) -> None:
+        """A text that the database cannot hold, or that an index cannot; a rule that the row breaks."""
+        for error in (QueryFailed("bad data", "22021"), InvalidName("too long"), Conflict("check"), ValueError("?")):
+            (waiting,) = self.append(1)
+            self.break_off(error)
+            self.failureResultOf(waiting, type(error))
+            self.assertEqual(self.writer.queued, 0)
 
     def test_full(self) -> None:
         """At the bound the caller is told to stop, and at half of it to go on; records still are taken."""
