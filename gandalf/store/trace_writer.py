@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .errors import Conflict, DatabaseUnavailable, QueryFailed, StoreError
+from .errors import Conflict, DatabaseTimeout, DatabaseUnavailable, QueryFailed, StoreError
 from .trace import TraceRecord, append_txn
 
 P = ParamSpec("P")
@@ -142,6 +142,9 @@ class TraceWriter:
                 queued=self.queued,
                 delay=self._delay,
             )
+            if failure.check(DatabaseTimeout):
+                # As long a batch would take as long again.
+                self._limit = max(len(self._batch) // 2, 1)
             self._requeue()
             self._retry = self._clock.callLater(self._delay, self._send)
             self._delay = min(self._delay * 2, LONGEST_DELAY_S)

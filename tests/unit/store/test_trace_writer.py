@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.store.errors import Conflict, DatabaseUnavailable, InvalidName, QueryFailed, StoreError
+from gandalf.store.errors import Conflict, DatabaseTimeout, DatabaseUnavailable, InvalidName, QueryFailed, StoreError
 from gandalf.store.testing import FakeDatabase
 from gandalf.store.trace import TraceRecord, append_txn
 from gandalf.store.trace_writer import TraceWriter
@@ -144,6 +144,23 @@ class TraceWriterTests(SynchronousTestCase):
             self.clock.advance(0.1)
             self.succeed()
             self.successResultOf(waiting)
+
+    def test_a_batch_that_takes_too_long(self) -> None:
+        """Tried again it would take as long: a half of it is, until the database keeps up."""
+        self.append(1, 2, 3, 4, 5)
+        self.succeed()
+        self.break_off(DatabaseTimeout("too slow"))
+        self.clock.advance(0.1)
+        self.break_off(DatabaseTimeout("too slow"))
+        self.clock.advance(0.2)
+        self.assertEqual(self.batches()[1:], [[2, 3, 4, 5], [2, 3], [2]])
+        self.break_off(DatabaseTimeout("too slow"))
+        self.clock.advance(0.4)
+        self.succeed()
+        self.succeed()
+        self.assertEqual(self.batches()[4:], [[2], [3, 4], [5]])
+        self.succeed()
+        self.assertEqual(self.writer.queued, 0)
 
     def test_faults_of_a_record(self) -> None:
         """A text that the database cannot hold, or that an index cannot; a rule that the row breaks."""
