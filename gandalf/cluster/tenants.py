@@ -222,11 +222,10 @@ class Tenants:
             deferred.addTimeout(seconds, self._reactor)
         given_up = 0
         for tenant, deferred in zip(list(self._used.values()), closing, strict=True):
-            queued = tenant.writer.queued
             try:
                 await deferred
             except TimeoutError:
-                given_up += queued
+                given_up += tenant.writer.given_up
         return given_up
 
     async def close(self) -> None:

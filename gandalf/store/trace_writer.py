@@ -75,6 +75,8 @@ class TraceWriter:
         self._delay = FIRST_DELAY_S
         self._retry: IDelayedCall | None = None
         self._closing: Deferred[None] | None = None
+        self.given_up = 0
+        """Records that were not known to be committed when closing was given up."""
 
     @property
     def full(self) -> bool:
@@ -186,6 +188,7 @@ class TraceWriter:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        self.given_up = self.queued
         left = list(self._queue)
         self._queue.clear()
         self._tell(left, DatabaseUnavailable("the trace writer was closed before the record could be written"))

@@ -234,6 +234,18 @@ class TenantsTest(TenantsCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.successResultOf(ensureDeferred(self.tenants.flush(0.0))), 0)
 
+    def test_flush_counts_what_is_left(self) -> None:
+        """Not what was written while there was time."""
+        for number in range(3):
+            record = TraceRecord(uuid=bytes([number]) * 16, kind="evt")
+            self.tenants.get("t").recorder.record(record, lambda error: None)
+        self.address("one")
+        flushing = ensureDeferred(self.tenants.flush(5.0))
+        self.opened[0].asked.pop().answer.callback(None)
+        self.opened[0].asked.pop().answer.errback(DatabaseUnavailable("away"))
+        self.clock.advance(5.0)
+        self.assertEqual(self.successResultOf(flushing), 2)
+
     def test_close(self) -> None:
         """Every database is closed."""
         self.tenants.get("t").database.run("w", work_txn, 1)
