@@ -67,6 +67,7 @@ class Receiver:
         self._jobs: dict[bytes, Callable[[], object]] = {}
         self._reacting = 0
         self._queue: deque[tuple[ReceivedEvent, Charge]] = deque()
+        self._going_on = False
         self._idle_waiters: list[Deferred[None]] = []
         self._closed = False
 
@@ -185,11 +186,18 @@ class Receiver:
             self._next()
 
     def _next(self) -> None:
-        while self._queue and self._reacting < MAX_REACTIONS:
-            event, charge = self._queue.popleft()
-            self._begin(event)
-            del self._open[event.uuid.bytes]
-            charge.settle()
+        if self._going_on:
+            # A reaction that was begun below has ended at once: each would begin the next inside itself.
+            return
+        self._going_on = True
+        try:
+            while self._queue and self._reacting < MAX_REACTIONS:
+                event, charge = self._queue.popleft()
+                self._begin(event)
+                del self._open[event.uuid.bytes]
+                charge.settle()
+        finally:
+            self._going_on = False
         self._when_idle()
 
     def _when_idle(self) -> None:

@@ -273,3 +273,22 @@ class EventTests(RuntimeCase):
         self.network.advance(0.1)
         self.assertEqual([event.topic for event in self.heard], ["slow.0", "slow.1", "slow.2"])
         self.assertEqual(len(self.first.link.outbox), 0)
+
+    def test_many_wait_and_end_at_once(self) -> None:
+        """However many reactions that need not wait come after one that did: each acts once, in order."""
+        self.patch(receiving, "MAX_REACTIONS", 1)
+        work: Deferred[None] = Deferred()
+
+        @self.connector.on("slow.*")
+        async def slow(event: ReceivedEvent, network: Network) -> None:
+            await work
+
+        self.start(self.connector)
+        self.first.event("slow.0", "X")
+        frames = [self.first.event("project.x", str(number)) for number in range(2000)]
+        self.network.advance(0.1)
+        self.assertEqual((self.heard, len(self.first.link.outbox)), ([], 2000))
+        work.callback(None)
+        self.network.advance(0.1)
+        self.assertEqual([event.uuid.bytes for event in self.heard], [frame.uuid for frame in frames])
+        self.assertEqual(len(self.first.link.outbox), 0)
