@@ -295,7 +295,7 @@ class Runtime:
         if frame.reference is not None:
             if is_error(event):
                 self._error_event(event, frame.reference, link)
-            self.sender.answer(event, frame)
+            self.sender.answer(event, frame, link)
         return self.receiver.react(event)
 
     def _error_event(self, event: ReceivedEvent, reference: bytes, link: ShosetLink) -> None:

@@ -133,14 +133,15 @@ class Sender:
         self._try(sent)
         return promise
 
-    def answer(self, event: ReceivedEvent, frame: Frame) -> bool:
-        """Whether `event`, which `frame` holds, answers a command that is still waited for."""
+    def answer(self, event: ReceivedEvent, frame: Frame, link: Link | None = None) -> bool:
+        """Whether `event`, which `frame` holds, answers a command that is still waited for. `link`: on which it came;
+        None: it is this connector's own."""
         sent = self._sent.get(frame.reference) if frame.reference else None
         if sent is None:
             self.counters["answers to nothing"] += 1
             return False
         if is_error(event):
-            self._error(sent, event)
+            self._error(sent, event, link)
         elif event.event == "TAKEN":
             self._taken(sent, event, frame)
         elif event.event == "PROGRESS":
@@ -205,7 +206,7 @@ class Sender:
         else:
             self._refuse(sent, CommandRefused(reason.code, str(reason)))
 
-    def _error(self, sent: _Sent, event: ReceivedEvent) -> None:
+    def _error(self, sent: _Sent, event: ReceivedEvent, link: Link | None) -> None:
         if sent.receipt is not None:
             self.counters["errors after the receipt"] += 1
             return
@@ -213,7 +214,10 @@ class Sender:
         uuid = sent.frame.uuid
         if not self._by_an_instance(event):
             self._refuse(sent, error)
-        elif uuid in self._tries:
+        elif self._tries.at(uuid) is not link:
+            # Another instance has it now, or none: what this one could not says nothing about that.
+            self.counters["late errors"] += 1
+        else:
             if event.event != NOT_VALIDATED:
                 sent.error = error
             self._tries.pass_over(uuid)

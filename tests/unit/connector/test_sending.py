@@ -224,6 +224,19 @@ class RefusalTests(SendCase):
         self.first.event("error", "NO_ROUTE", reference=self.command(self.first).uuid, target="git1")
         self.assertEqual(self.refused(promise)[0], "NO_ROUTE")
 
+    def test_an_error_from_who_had_it_before(self) -> None:
+        """It comes when another instance has the command already, and says nothing about that one."""
+        second = self.second()
+        self.start(None, *BOTH)
+        promise = self.send(timeout=4)
+        self.network.advance(2)
+        self.assertEqual(self.command(second).uuid, self.command(self.first).uuid)
+        self.first.error(self.command(self.first), "TIMEOUT")
+        self.assertNoResult(promise)
+        self.assertEqual(self.running.sender.counters["late errors"], 1)
+        second.answer(self.command(second), "SUCCESS")
+        self.successResultOf(promise)
+
     def test_an_error_after_the_receipt(self) -> None:
         """Somebody has it: what another instance says does not count."""
         self.start()
