@@ -160,8 +160,10 @@ class Sender:
     def link_ready(self) -> None:
         """A link takes commands again: try those that found none."""
         waiting, self._unlinked = self._unlinked, {}
-        for sent in waiting.values():
-            self._try(sent)
+        for uuid, sent in waiting.items():
+            # Whoever is told of the end of one may have given up another.
+            if uuid in self._sent:
+                self._try(sent)
 
     def link_lost(self, link: Link) -> None:
         """The connection broke: what waits there goes to the next at once (protocol.md 6.2)."""
@@ -201,8 +203,8 @@ class Sender:
         if sent.error is not None:
             self._refuse(sent, sent.error)
         elif reason.code in (NO_ROUTE, TIMEOUT) and left > _SOON:
-            # Every link broke or was not validated: the next that comes up gets it.
-            self._unlinked[sent.frame.uuid] = sent
+            # Every link that there was broke or was not validated: one that has come up since gets it, or the next.
+            self._try(sent)
         else:
             self._refuse(sent, CommandRefused(reason.code, str(reason)))
 

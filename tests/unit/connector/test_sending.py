@@ -319,6 +319,20 @@ class LinkTests(SendCase):
         self.first.answer(self.command(self.first), "SUCCESS")
         self.successResultOf(promise)
 
+    def test_an_instance_that_came_meanwhile(self) -> None:
+        """When the instance that has the command goes, it goes to one that was not there when it was sent."""
+        second = self.second()
+        listener = self.network.listeners.pop(second.address)
+        self.start(None, *BOTH)
+        promise = self.send()
+        self.assertEqual(len(self.first.heard(kinds.COMMAND)), 1)
+        self.network.listeners[second.address] = listener
+        self.network.advance(1)
+        self.assertEqual(second.heard(kinds.COMMAND), [])
+        self.first.down()
+        second.answer(self.command(second), "SUCCESS")
+        self.successResultOf(promise)
+
     def test_nobody_is_linked(self) -> None:
         """The command waits for a link, its own time at most."""
         listener = self.network.listeners.pop("127.0.0.1:1")
@@ -331,6 +345,18 @@ class LinkTests(SendCase):
         self.first.answer(self.command(self.first), "SUCCESS")
         self.successResultOf(promise)
         self.assertEqual(len(self.first.heard(kinds.COMMAND)), 1)
+
+    def test_given_up_when_a_link_comes(self) -> None:
+        """Of those that wait, one that was refused may have another given up: that goes nowhere."""
+        self.first.shoset.limits = Limits(max_frame=1000)
+        listener = self.network.listeners.pop("127.0.0.1:1")
+        self.start()
+        long, other = self.send(payload="x" * 1000), self.send()
+        long.addErrback(lambda failure: other.cancel())
+        other.addErrback(lambda failure: None)
+        self.network.listeners["127.0.0.1:1"] = listener
+        self.network.advance(1)
+        self.assertEqual((len(self.running.sender), self.first.heard(kinds.COMMAND)), (0, []))
 
 
 class LimitTests(SendCase):
