@@ -378,8 +378,7 @@ class Runtime:
         """Name the topics anew: the sessions go on, so that nothing is lost."""
         self._relinking = None
         for dialler in self.diallers:
-            dialler.topics = self.diallers.topics
-            dialler.link.dismiss("TOPICS", "linking again with other topics")
+            dialler.ask_for(self._topics())
 
     def _topics(self) -> tuple[str, ...]:
         return tuple(self.connector.topics) or NOTHING

@@ -86,11 +86,19 @@ class Dialler(Factory):
         if self._attempt is not None:
             self._attempt.cancel()
 
-    def linked(self, brothers: tuple[str, ...]) -> None:
-        """The handshake succeeded."""
+    def ask_for(self, topics: tuple[str, ...]) -> None:
+        """Ask for these topics: the link is opened anew, which loses nothing (protocol.md 5.3)."""
+        self.topics = topics
+        self.link.dismiss("TOPICS", "linking again with other topics")
+
+    def linked(self, brothers: tuple[str, ...], topics: tuple[str, ...] | None) -> None:
+        """The handshake succeeded, in which ``topics`` were asked for."""
         self.trouble = ""
         self._linked_at = self.shoset.clock.seconds()
         self._found(brothers)
+        if self.topics is not None and self.topics != topics:
+            # They have changed since, when there was no link yet that could be opened anew.
+            self.ask_for(self.topics)
 
     def refused(self, code: str, message: str) -> None:
         """The listener does not let us in (protocol.md 5.1)."""

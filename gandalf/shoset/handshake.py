@@ -155,6 +155,7 @@ class DiallerProtocol(ShosetProtocol):
         super().__init__(factory)
         self._dialler = dialler
         self._target = dialler.link
+        self._topics = dialler.topics
         self._trouble = "the connection was closed before the handshake was done"
 
     def begin(self) -> None:
@@ -173,7 +174,7 @@ class DiallerProtocol(ShosetProtocol):
                 session=self._target.session,
                 received=self._target.inbox.received,
                 heartbeat=int(shoset.limits.heartbeat * 1000),
-                topics=self._dialler.topics,
+                topics=self._topics,
                 counted_with=self._target.instance or None,
                 software=SOFTWARE,
             ).pack(),
@@ -222,7 +223,7 @@ class DiallerProtocol(ShosetProtocol):
         shoset.link_up(link, self, resumed=resumed)
         link.expired(expired)
         self._trouble = ""
-        self._dialler.linked(answer.brothers)
+        self._dialler.linked(answer.brothers, self._topics)
 
     def _resumes(self, answer: LinkedBody) -> bool:
         """Whether the session goes on, rather than being new to the listener.

@@ -250,6 +250,26 @@ class SubscribeTests(RuntimeCase):
         self.first.event("vcs.pushed", "PUSHED")
         self.assertEqual(heard, ["PUSHED"])
 
+    def test_a_pattern_while_a_link_is_being_opened(self) -> None:
+        """What that has named already is out of date when it is there: it is opened anew, too."""
+        join = self.network.join
+
+        def hold(dialling: Any, listening: Any) -> Any:
+            cable = join(dialling, listening)
+            cable.listening.held = True
+            return cable
+
+        self.patch(self.network, "join", hold)
+        self.start()
+        self.running.subscribe("a.*", nothing)
+        self.network.advance(0.1)
+        self.assertEqual([hello.topics for hello, _ in self.first.host.admitted], [NOTHING])
+        self.network.join = join  # type: ignore[method-assign]
+        self.network.cable.listening.held = False
+        self.network.advance(1)
+        self.assertEqual(self.first.link.topics, ("a.*",))
+        self.assertEqual(self.running.state, "ready")
+
     def test_a_known_pattern_changes_nothing(self) -> None:
         """A second handler of a pattern needs no new link; nor does one bring in a bad pattern."""
         connector = greeter()
