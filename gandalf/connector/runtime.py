@@ -417,12 +417,26 @@ class Runtime:
         except Exception:
             self.log.failure("what runs beside {name} could not be started", name=self.account.logical_name)
 
+    async def _stop_beside(self) -> None:
+        """It is waited for as all else is; whatever it does, the commands at work have their end."""
+        stopping = maybeDeferred(self._beside.stopService)
+        name = self.account.logical_name
+        stopping.addErrback(lambda f: self.log.failure("what runs beside {name} could not be stopped", f, name=name))
+
+        def over() -> Deferred[None]:
+            waiter: Deferred[None] = Deferred()
+            stopping.addCallback(lambda _: None if waiter.called else waiter.callback(None))
+            return waiter
+
+        if not await self._in_time(over):
+            self.log.error("what runs beside {name} did not stop in time", name=name)
+
     async def _stop(self) -> None:
         self.state = "stopping"
         for link in self.shoset.registry:
             self._say_bye(link)
         if self._beside is not None and self._beside.running:
-            await maybeDeferred(self._beside.stopService)
+            await self._stop_beside()
         jobs = self.receiver.jobs
         cancelled = 0
         # What was on its way is carried out; the aggregator gives us nothing new.

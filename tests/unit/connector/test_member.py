@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from gandalf.connector import Account, Connector, EventRefused, Job, Network, Program, ReceivedEvent, SecretRefused
@@ -385,6 +386,45 @@ class BesideTests(RuntimeCase):
         self.first.command("GREET", {"name": "x"})
         self.assertEqual(self.first.events()[-1], ("GREET", "SUCCESS"))
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def beside(self, service: Any, reactor: object, network: object, host: object) -> Any:
+        """What makes `service`."""
+        return service
+
+    def test_one_that_cannot_stop_is_logged(self) -> None:
+        """The connector ends in good order all the same: commands at work finish, and it says bye."""
+        work: Deferred[str] = Deferred()
+        connector = greeter()
+
+        @connector.command("WAIT", Greet)
+        async def wait(request: Greet, job: Job) -> str:
+            return await work
+
+        for ending in (lambda: 1 / 0, lambda: fail(ZeroDivisionError())):
+            service: Any = Service()
+            service.stopService = ending
+            self.start(Program(connector, partial(self.beside, service)))
+            self.first.command("WAIT", {"name": "x"})
+            stopped = self.stop()
+            self.network.advance(1)
+            self.assertNoResult(stopped)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            work.callback("done")
+            self.network.advance(1)
+            self.successResultOf(stopped)
+            self.assertEqual((self.first.events()[-1], self.running.state), (("WAIT", "SUCCESS"), "stopped"))
+            work = Deferred()
+
+    def test_one_that_does_not_stop_is_not_waited_for(self) -> None:
+        """Longer than for all else."""
+        service: Any = Service()
+        service.stopService = Deferred
+        self.start(Program(greeter(), partial(self.beside, service)))
+        stopped = self.stop()
+        self.network.advance(4.9)
+        self.assertNoResult(stopped)
+        self.network.advance(1.2)
+        self.successResultOf(stopped)
 
 
 class StopTests(RuntimeCase):
