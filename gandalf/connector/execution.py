@@ -53,7 +53,8 @@ class Executor:
         except asyncio.CancelledError:
             job.finish("FAILURE", payloads.dump(_CANCELLED.payload()))
             raise
-        except Exception:
+        # What parses arguments exits when they are wrong: that, too, is no reason to owe the sender an outcome.
+        except (Exception, SystemExit):
             job.finish("FAILURE", payloads.dump(self._unexpected(command).payload()))
         else:
             job.finish("SUCCESS", result)

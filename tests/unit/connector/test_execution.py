@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -159,7 +160,7 @@ class ExecutorTests(SynchronousTestCase):
         )
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def assert_internal(self, error: type[Exception]) -> None:
+    def assert_internal(self, error: type[BaseException]) -> None:
         """The outcome is INTERNAL with the incident's id only, and the log has the rest."""
         receipts = self.run_command()
         self.assertEqual([event for event, _ in receipts], ["TAKEN", "FAILURE"])
@@ -181,6 +182,15 @@ class ExecutorTests(SynchronousTestCase):
             raise KeyError("hunter2")
 
         self.assert_internal(KeyError)
+
+    def test_a_handler_that_exits_is_an_incident(self) -> None:
+        """As what parses arguments does when they are wrong: the sender is owed an outcome."""
+
+        @self.connector.command("GREET", Greeting)
+        def greet(request: Greeting, job: Job) -> None:
+            sys.exit(2)
+
+        self.assert_internal(SystemExit)
 
     def test_result_that_json_cannot_say_is_an_incident(self) -> None:
         """A handler that returns what has no JSON fails, it does not stay without outcome."""
