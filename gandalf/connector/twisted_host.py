@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 from txaio import tx
 
 from gandalf.connector.loop import TxaioLoop
@@ -14,16 +15,34 @@ from gandalf.connector.loop import TxaioLoop
 T = TypeVar("T")
 
 
-class TwistedHost(TxaioLoop):
-    """A `Host` on a Twisted reactor and its thread pool; promises are Deferreds."""
+THREADS: Final = 10
+"""Calls that run at the same time in threads; the next wait."""
 
-    def __init__(self, reactor: Any) -> None:
+
+def _new_pool() -> ThreadPool:
+    return ThreadPool(0, THREADS, "connector")
+
+
+class TwistedHost(TxaioLoop):
+    """A `Host` on a Twisted reactor, with threads of its own; promises are Deferreds.
+
+    Those of the reactor look up names: were they all taken by handlers that block, a connector whose link has
+    broken could not dial before one of them has ended.
+    """
+
+    def __init__(self, reactor: Any, make_pool: Callable[[], Any] = _new_pool) -> None:
         super().__init__(tx.with_config())  # type: ignore[no-untyped-call]
         self._reactor = reactor
+        self._make_pool = make_pool
+        self._pool: Any = None
 
     def in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         """See `Host`."""
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
+        if self._pool is None:
+            self._pool = self._make_pool()
+            self._pool.start()
+            self._reactor.addSystemEventTrigger("during", "shutdown", self._pool.stop)
+        return deferToThreadPool(self._reactor, self._pool, call)
 
     def from_thread(self, call: Callable[[], object]) -> None:
         """See `Host`."""
