@@ -64,7 +64,8 @@ class Brothers:
     def __init__(self, control: Database, shoset: ShosetFactory) -> None:
         self._control = control
         self._shoset = shoset
-        self._aggregators: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._aggregators: dict[tuple[str, str], tuple[str, ...]] | None = None
+        """None: nobody has been asked yet."""
         self._told: dict[ShosetLink, tuple[str, ...]] = {}
 
     async def announce(self) -> None:
@@ -109,9 +110,12 @@ class Brothers:
         self._told.pop(link, None)
 
     def _tell(self, link: ShosetLink) -> None:
+        if self._aggregators is None:
+            return
         known = self._aggregators.get((link.tenant, link.logical_name), ())
         addresses = tuple(address for address in known if address != link.bind_address)
-        if addresses != self._told.get(link, ()):
+        # Over a new connection also that there are none: the peer may know of some that went meanwhile.
+        if addresses != self._told.get(link):
             self._told[link] = addresses
             self._shoset.tell_brothers(link, link.logical_name, addresses)
 

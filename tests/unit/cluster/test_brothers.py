@@ -115,11 +115,30 @@ class BrothersTest(SynchronousTestCase):
         self.assertEqual(self.shoset.told[1:], [(self.link, "aggregator1", ())])
 
     def test_alone(self) -> None:
-        """An aggregator that has no brothers is told nothing, nor one that is not validated."""
+        """An aggregator that is not validated is told nothing; one that has no brothers hears it once: it may know of
+        some that went while it was not linked."""
         self.link.validated = False
         self.announce(aggregators=((TENANT, "aggregator1", "a:2"),))
+        self.assertEqual(self.shoset.told, [])
         self.link.validated = True
-        self.announce(aggregators=((TENANT, "aggregator1", "a:1"),))
+        for _ in range(2):
+            self.announce(aggregators=((TENANT, "aggregator1", "a:1"),))
+            self.assertEqual(self.shoset.told, [(self.link, "aggregator1", ())])
+
+    def test_one_that_goes_while_a_link_is_down(self) -> None:
+        """The connection that comes next is told that it is not there any more."""
+        self.announce(aggregators=((TENANT, "aggregator1", "a:2"),))
+        self.link.disconnect()
+        self.announce()
+        self.link.reconnect()
+        link: Any = self.link
+        self.brothers.link_up(link)
+        self.assertEqual(self.shoset.told[1:], [(self.link, "aggregator1", ())])
+
+    def test_nothing_is_known_yet(self) -> None:
+        """Before the first announcement nobody is told that there are none."""
+        link: Any = self.link
+        self.brothers.link_up(link)
         self.assertEqual(self.shoset.told, [])
 
     def test_new_connection(self) -> None:
