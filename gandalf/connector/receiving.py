@@ -69,6 +69,7 @@ class Receiver:
         self._queue: deque[tuple[ReceivedEvent, Charge]] = deque()
         self._going_on = False
         self._idle_waiters: list[Deferred[None]] = []
+        self._ended_waiters: list[Deferred[None]] = []
         self._closed = False
 
     @property
@@ -139,6 +140,13 @@ class Receiver:
         self._when_idle()
         return done
 
+    def ended(self) -> Deferred[None]:
+        """Fires when no command is being carried out."""
+        done: Deferred[None] = Deferred(self._ended_waiters.remove)
+        self._ended_waiters.append(done)
+        self._when_idle()
+        return done
+
     def close(self) -> None:
         """Take nothing new."""
         self._closed = True
@@ -201,10 +209,14 @@ class Receiver:
         self._when_idle()
 
     def _when_idle(self) -> None:
-        if self._idle_waiters and not self._jobs and not self._reacting:
-            waiters, self._idle_waiters = self._idle_waiters, []
-            for waiter in waiters:
-                waiter.callback(None)
+        waiters: list[Deferred[None]] = []
+        if not self._jobs:
+            waiters, self._ended_waiters = self._ended_waiters, []
+            if not self._reacting:
+                waiters += self._idle_waiters
+                self._idle_waiters = []
+        for waiter in waiters:
+            waiter.callback(None)
 
     def _malformed(self, frame: Frame, error: Malformed) -> None:
         self.counters["malformed"] += 1

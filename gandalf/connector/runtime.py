@@ -442,8 +442,12 @@ class Runtime:
         # What was on its way is carried out; the aggregator gives us nothing new.
         if not await self._in_time(self.receiver.idle):
             cancelled = self.receiver.jobs
+            self.receiver.close()
             self.receiver.cancel()
             self._deadline += LAST_WORDS
+            # On asyncio a task ends when the loop comes to it.
+            await self._in_time(self.receiver.ended)
+            self._deadline = max(self._deadline, self._reactor.seconds() + LAST_WORDS)
         self.receiver.close()
         await self._in_time(self.emitter.idle)
         self.diallers.stop()

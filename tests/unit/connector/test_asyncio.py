@@ -266,6 +266,31 @@ class RuntimeTests(RuntimeCase):
 
         self.drive(program())
 
+    def test_what_is_cancelled_has_its_outcome(self) -> None:
+        """A task learns of its end when the loop comes to it; what it says then goes out all the same."""
+        connector = Connector(type="t", product="p", versions=[(1, 0)])
+
+        @connector.command("WAIT", Greet)
+        async def wait(request: Greet, job: Job) -> None:
+            await asyncio.Event().wait()
+
+        async def program() -> None:
+            runtime = self.on_loop(connector, self.network)
+            self.first.command("WAIT", {"name": "x"})
+            while not self.first.events():
+                await asyncio.sleep(0)
+                self.network.settle()
+            self.network.advance(0.1)
+            self.assertEqual(len(runtime.emitter), 0)
+            stopped: Any = runtime.stop(0)
+            while not stopped.done():
+                self.network.advance(0.1)
+                await asyncio.sleep(0)
+            self.assertEqual([event for _, event in self.first.events()], ["TAKEN", "FAILURE"])
+            self.assertEqual(payload_of(self.first.heard(kinds.EVENT)[1])["code"], "CANCELLED")
+
+        self.drive(program())
+
     def test_what_is_awaited(self) -> None:
         """`emit` and `send` give asyncio futures; a `send` that is given up is forgotten."""
 
