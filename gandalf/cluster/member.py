@@ -130,7 +130,7 @@ class ClusterMember:
         self.requests = Requests(
             merged(self.validation.handlers, configurations.handlers, databases.handlers, component_secrets.handlers),
             self.shoset.frame,
-            lambda link, reply: self.router.present(link).send(reply),
+            lambda link, reply: self.router.reply(link, reply),
         )
         self.router = ClusterRouter(
             self.shoset.frame,

@@ -366,6 +366,17 @@ class ClusterRouter:
                 return brother
         return asker
 
+    def reply(self, asker: Link, reply: Frame) -> None:
+        """Give ``reply`` to whoever asked over a link.
+
+        A brother that takes it in the asker's place need not know the question. So it also waits for the asker, as
+        long as its session is kept: that it is not connected at the moment may be over in another.
+        """
+        receiver = self.present(asker)
+        receiver.send(reply)
+        if receiver is not asker and asker in self._of_tenant[asker.tenant]:
+            asker.send(reply)
+
     # What happens to links.
 
     def link_up(self, link: Link) -> None:

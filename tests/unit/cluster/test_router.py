@@ -279,3 +279,14 @@ class RequestTest(RouterCase):
         self.assertIs(self.router.present(self.a), self.a)
         self.other.disconnect()
         self.assertIs(self.router.present(self.other), self.other)
+
+    def test_an_answer_while_who_asked_is_away(self) -> None:
+        """A brother hears it, and does not know the question: it also waits for who asked, while that is kept."""
+        asked = self.make(kinds.CONFIGURATION, {})
+        replies = [self.make(kinds.CONFIGURATION, {"command": "X_REPLY"}, reference=asked.uuid) for _ in range(3)]
+        self.router.reply(self.a, replies[0])
+        self.a.disconnect()
+        self.router.reply(self.a, replies[1])
+        self.router.link_gone(self.a)
+        self.router.reply(self.a, replies[2])
+        self.assertEqual((self.a.take(), self.b.take()), (replies[:2], replies[1:]))
