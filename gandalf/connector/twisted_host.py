@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from txaio import tx
@@ -42,7 +42,23 @@ class TwistedHost(TxaioLoop):
             self._pool = self._make_pool()
             self._pool.start()
             self._reactor.addSystemEventTrigger("during", "shutdown", self._pool.stop)
-        return deferToThreadPool(self._reactor, self._pool, call)
+        given_up = False
+
+        def give_up(_: Deferred[T]) -> None:
+            nonlocal given_up
+            given_up = True
+
+        def work() -> T:
+            # What waits for a thread is begun even when the pool is stopped, long after it was said to be cancelled.
+            if given_up:
+                raise CancelledError
+            return call()
+
+        result: Deferred[T] = Deferred(give_up)
+        deferToThreadPool(self._reactor, self._pool, work).addBoth(
+            lambda outcome: None if result.called else result.callback(outcome)
+        )
+        return result
 
     def from_thread(self, call: Callable[[], object]) -> None:
         """See `Host`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from gandalf.connector.twisted_host import TwistedHost
@@ -22,6 +23,22 @@ class Pool(ThreadlessPool):
     def stop(self) -> None:
         """They may not any more."""
         self.running = False
+
+
+class Waiting(Pool):
+    """One whose threads are taken until it is told to work."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Any, ...]] = []
+
+    def callInThreadWithCallback(self, *work: Any, **more: Any) -> None:
+        """It waits."""
+        self._waiting.append(work)
+
+    def work(self) -> None:
+        """Threads are free."""
+        for work in self._waiting:
+            super().callInThreadWithCallback(*work)
 
 
 class Reactor(ThreadlessReactor):
@@ -54,3 +71,26 @@ class TwistedHostTests(SynchronousTestCase):
         self.assertEqual((phase, event), ("during", "shutdown"))
         stop()
         self.assertFalse(pool.running)
+
+    def test_what_is_given_up_before_it_began_is_not_begun(self) -> None:
+        """A pool works off what waits for a thread even when it is stopped: CANCELLED is what it was said to be."""
+        reactor, pool = Reactor(), Waiting()
+        host = TwistedHost(reactor, lambda: pool)
+        begun: list[str] = []
+        given_up: Any = host.in_thread(lambda: begun.append("given up"))
+        wanted: Any = host.in_thread(lambda: begun.append("wanted"))
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        pool.work()
+        self.successResultOf(wanted)
+        self.assertEqual(begun, ["wanted"])
+
+    def test_what_is_given_up_while_it_runs(self) -> None:
+        """A thread cannot be stopped: nobody waits for what comes of it."""
+        reactor, pool = Reactor(), Waiting()
+        host = TwistedHost(reactor, lambda: pool)
+        given_up: Any = host.in_thread(lambda: given_up.cancel())
+        failed: Any = host.in_thread(lambda: 1 / 0)
+        pool.work()
+        self.failureResultOf(given_up, CancelledError)
+        self.failureResultOf(failed, ZeroDivisionError)
