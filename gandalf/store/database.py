@@ -40,9 +40,22 @@ class ThreadPool(Protocol):
     ) -> object: ...
 
 
+# The server keeps to the statement timeout; of one that vanished without a word, as when its cable is cut, only the
+# kernel can tell, and by itself it does so after a quarter of an hour to two hours.
+SILENCE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""When a connection is dead: s without a word, s between the questions then, how many; ms that what was sent may be
+unacknowledged."""
+
+
 def connect(dsn: str, *, connect_timeout_s: int, statement_timeout_ms: int) -> psycopg2.extensions.connection:
     """A new driver connection to `dsn`; 0 switches a timeout off."""
-    parameters: dict[str, Any] = dsns.parse(dsn)
+    parameters: dict[str, Any] = {**SILENCE, **dsns.parse(dsn)}
     options = f"{parameters.pop('options', '')} -c statement_timeout={statement_timeout_ms}".strip()
     parameters.setdefault("connect_timeout", connect_timeout_s)
     parameters.setdefault("application_name", "gandalf")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, StaticPool, create_engine, event, exc, text
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from gandalf.store.database import ATTEMPTS, Database, uncancelled
+from gandalf.store.database import ATTEMPTS, Database, connect, uncancelled
 from gandalf.store.errors import DatabaseUnavailable, InvalidName, QueryFailed, StoreError
 from gandalf.store.testing import ThreadlessPool, ThreadlessReactor
 
@@ -194,3 +194,29 @@ class UncancelledTests(SynchronousTestCase):
         failed = uncancelled(failing)
         failing.errback(ValueError("x"))
         self.failureResultOf(failed, ValueError)
+
+
+class ConnectTests(SynchronousTestCase):
+    """`connect`: how the driver is asked."""
+
+    def setUp(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.patch(psycopg2, "connect", lambda **parameters: self.asked.update(parameters))
+
+    def test_a_server_that_vanishes(self) -> None:
+        """Without a word, as when its cable is cut: only the kernel can tell, and by itself it takes hours."""
+        connect("postgresql://u:p@h/d", connect_timeout_s=5, statement_timeout_ms=30_000)
+        silence = self.asked["keepalives_idle"] + self.asked["keepalives_interval"] * self.asked["keepalives_count"]
+        self.assertLessEqual(silence, 30)
+        self.assertLessEqual(self.asked["tcp_user_timeout"], 30_000)
+        self.assertEqual((self.asked["connect_timeout"], self.asked["options"]), (5, "-c statement_timeout=30000"))
+
+    def test_what_the_address_says_counts(self) -> None:
+        """Each of these can be set in the address."""
+        connect(
+            "postgresql://u:p@h/d?keepalives_idle=60&tcp_user_timeout=90000&connect_timeout=2&options=-c%20a%3Db",
+            connect_timeout_s=5,
+            statement_timeout_ms=0,
+        )
+        told = [self.asked[key] for key in ("keepalives_idle", "tcp_user_timeout", "connect_timeout", "options")]
+        self.assertEqual(told, ["60", "90000", "2", "-c a=b -c statement_timeout=0"])
