@@ -15,13 +15,14 @@ import attrs
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, exc, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable
 
 from . import cluster_schema, tenant_schema
 from .database import connect
-from .errors import Conflict, translate
+from .errors import Conflict, StoreError, translate
 
 History = Literal["cluster", "tenant"]
 
@@ -44,7 +45,7 @@ def migrate(dsn: str, history: History) -> Migrated:
     are.
 
     Blocking: from the reactor use `Database.call`. Raises `DatabaseUnavailable` and the other errors of
-    `errors`.
+    `errors`; `StoreError` when the tables are of a newer version of this program.
     """
     engine = create_engine(
         "postgresql+psycopg2://",
@@ -57,7 +58,13 @@ def migrate(dsn: str, history: History) -> Migrated:
             lock = _METADATA[history].tables[_qualified("migration_lock", history)]
             connection.execute(select(lock).with_for_update())
             before = revision_txn(connection, history)
-            command.upgrade(_config(connection, history), "head")
+            try:
+                command.upgrade(_config(connection, history), "head")
+            except CommandError as error:
+                raise StoreError(
+                    f"migration of {history}: {error}: the tables are at revision {before!r}; a program that does not"
+                    " know it is older than the one that made them"
+                ) from None
             return Migrated(before, revision_txn(connection, history))
     except exc.SQLAlchemyError as error:
         raise translate(error, f"migration of {history}") from None

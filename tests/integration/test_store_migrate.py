@@ -7,7 +7,7 @@ import threading
 from sqlalchemy import text
 from twisted.trial.unittest import TestCase
 
-from gandalf.store.errors import DatabaseUnavailable
+from gandalf.store.errors import DatabaseUnavailable, StoreError
 from gandalf.store.migrate import History, Migrated, differences_txn, migrate
 from tests.integration.ports import free_port
 
@@ -72,6 +72,17 @@ class MigrateTests(TestCase):
             sorted(map(repr, results)),
             sorted([repr(Migrated(None, newest)), *[repr(Migrated(newest, newest))] * 5]),
         )
+
+    def test_tables_of_a_newer_version(self) -> None:
+        """A program older than the tables says so, and leaves them as they are."""
+        for history, table in (("cluster", "cluster.alembic_version"), ("tenant", "alembic_version")):
+            dsn = postgres.create_database()
+            migrate(dsn, history)  # type: ignore[arg-type]  # one of two
+            with postgres.transaction(dsn) as connection:
+                connection.execute(text(f"UPDATE {table} SET version_num = 'later'"))
+            error = self.assertRaises(StoreError, migrate, dsn, history)
+            self.assertNotIsInstance(error, DatabaseUnavailable)
+            self.assertIn("'later'", str(error))
 
     def test_nobody_listens(self) -> None:
         """A database that is not there is `DatabaseUnavailable`."""
