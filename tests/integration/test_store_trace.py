@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from gandalf.store import dsn as dsns
 from gandalf.store.database import Database
-from gandalf.store.errors import QueryFailed
+from gandalf.store.errors import DatabaseUnavailable, QueryFailed
 from gandalf.store.trace import Cursor, TraceRecord, after_txn, append_txn, beginning, cursor, place_txn, search_txn
 from gandalf.store.trace_writer import TraceWriter
 
@@ -206,3 +206,23 @@ class WriterTests(TestCase):
         await gatherResults(appended)
         self.assertEqual(len(await self.database.run("search", search_txn, limit=1000)), 500)
         await writer.close()
+
+    async def test_a_server_that_only_reads(self) -> None:
+        """As who was the primary before a failover: it is away, and is left as soon as there is one that writes."""
+        name, admin = dsns.parse(self.dsn)["dbname"], postgres.admin_dsn()
+
+        async def only_reads(setting: str) -> None:
+            statement = f'ALTER DATABASE "{name}" SET default_transaction_read_only = {setting}'
+            await self.database.call("set", postgres.execute, admin, statement)
+
+        await only_reads("on")
+        try:
+            await self.database.run("append", append_txn, [record(1)])
+        except DatabaseUnavailable as error:
+            self.assertIn("read-only", str(error))
+        else:
+            self.fail("it has written")
+        # Connections that there are keep to what was so when they were made.
+        await only_reads("off")
+        await self.database.run("append", append_txn, [record(1)])
+        self.assertEqual(len(await self.database.run("search", search_txn)), 1)
