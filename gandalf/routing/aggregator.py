@@ -346,8 +346,8 @@ class AggregatorRouter:
             self._held.drop(link)
 
     def let_go(self, frame: Frame, charge: Charge | None, link: Link) -> None:
-        """``frame`` is kept for ``link``, which was broken, no more: it waited too long (protocol.md 5.3), or is longer
-        than the peer accepts by now.
+        """``frame`` is kept for ``link``, which was broken, no more: it waited too long (protocol.md 5.3), or is
+        longer than the peer accepts by now.
 
         A command has a timer of its own; what was sent to a connector is its brothers' too.
         """

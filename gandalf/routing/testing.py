@@ -119,7 +119,8 @@ class FakeLink:
         """The peer takes charge of ``count`` more frames; None: of all that were sent."""
         last = len(self.sent) if count is None else self.acknowledged + count
         while self.acknowledged < last:
-            charge, number = self.sent[self.acknowledged][1], self._numbers[self.acknowledged]
+            (frame, charge), number = self.sent[self.acknowledged], self._numbers[self.acknowledged]
+            self.sent[self.acknowledged] = frame, None
             self.acknowledged += 1
             if charge is not None:
                 charge.advance(number)

@@ -159,8 +159,8 @@ class ShosetLink:
     def send(self, parcel: Parcel, charge: Charge | None = None) -> None:
         """Keep ``parcel`` until it is acknowledged; send it now if that can be.
 
-        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``. For one that is
-        gone for good nothing is kept: what answers its last commands would stay, and be counted, for ever.
+        A peer that is gone, or takes too little, and has as much waiting as may be kept: see ``sheds``. For one that
+        is gone for good nothing is kept: what answers its last commands would stay, and be counted, for ever.
         """
         now = self.shoset.clock.seconds()
         connection = self.connection

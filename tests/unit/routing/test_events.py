@@ -325,7 +325,7 @@ class Expired(RoutingCase):
         self.assertSent({})
 
     def test_one_member_lets_it_go_and_another_is_forgotten(self) -> None:
-        """Its origin is told, in either order: else it would never count, nor whatever comes from there afterwards."""
+        """Its origin is told, in either order: else it would never count, nor whatever comes from there later."""
         for member in (self.member1, self.member2):
             self.router.to_cluster.member_linked(member)
         for forgotten_first in (True, False):

@@ -185,6 +185,7 @@ class Requests(RoutingCase):
         brother = FakeLink(CONNECTOR, "bare")
         gone, request = weakref.ref(self.bare), self.make(kinds.SECRET, {})
         self.drop(request, self.bare)
+        self.member1.acknowledge()
         self.links.remove(self.bare)
         self.router.link_gone(self.bare)
         del self.bare
