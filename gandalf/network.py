@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
-    SSL4ServerEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
-    wrapClientTLS,
 )
 from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
@@ -21,6 +20,7 @@ from gandalf.config import TLS, Address, AggregatorLimits, Limits, ListenerLimit
 from gandalf.routing.overload import Rates
 from gandalf.shoset import settings, tls
 from gandalf.shoset.dialler import Connect
+from gandalf.shoset.tls_transport import over_tls
 
 BACKLOG = 4096
 """Connections that wait to be accepted: reconnection storms are large, and who is not kept comes again after 1 s."""
@@ -87,9 +87,12 @@ def dials(reactor: Any, credentials: tls.Credentials | None) -> Connect:
     def connect(address: str, factory: Factory) -> Deferred[IProtocol]:
         target = Address.parse(address)
         endpoint: Any = HostnameEndpoint(reactor, target.host.encode(), target.port, timeout=CONNECT_TIMEOUT)
-        if credentials is not None:
-            endpoint = wrapClientTLS(credentials.client(target.host), endpoint)
-        attempt: Deferred[IProtocol] = endpoint.connect(factory)
+        attempt: Deferred[Any]
+        if credentials is None:
+            attempt = endpoint.connect(factory)
+        else:
+            attempt = endpoint.connect(over_tls(credentials.client(target.host), factory, dials=True))
+            attempt.addCallback(attrgetter("wrappedProtocol"))
         return attempt.addTimeout(ATTEMPT_TIMEOUT, reactor)
 
     return connect
@@ -104,10 +107,8 @@ async def listen(
     """
     endpoint: Any
     if credentials is not None:
-        endpoint = SSL4ServerEndpoint(
-            reactor, address.port, credentials.server(), backlog=BACKLOG, interface=address.host
-        )
-    elif ":" in address.host:
+        factory = over_tls(credentials.server(), factory, dials=False)
+    if ":" in address.host:
         endpoint = TCP6ServerEndpoint(reactor, address.port, backlog=BACKLOG, interface=address.host)
     else:
         endpoint = TCP4ServerEndpoint(reactor, address.port, backlog=BACKLOG, interface=_ip(address.host))

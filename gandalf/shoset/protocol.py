@@ -53,6 +53,7 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
         self._reader = FrameReader(factory.limits.handshake_max_frame)
         self._handle: Callable[[Frame], None] = self.handshake
         self._feed: Callable[[bytes], Iterable[Parcel]] = self._reader.feed
+        self._pieces: list[bytes] | None = None
         self._outgoing: list[bytes] = []
         self._interval = factory.limits.heartbeat
         self._last_received = self._last_sent = 0.0
@@ -82,6 +83,9 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
 
     def dataReceived(self, data: bytes) -> None:
         """Work on a whole chunk, then write once to each destination."""
+        if self._pieces is not None:
+            self._pieces.append(data)
+            return
         self._last_received = self.shoset.clock.seconds()
         self.bytes_in += len(data)
         with self.shoset.batch:
@@ -94,6 +98,16 @@ class ShosetProtocol(Protocol, metaclass=ABCMeta):
                 self._work(data)
             if self.link is not None:
                 self.link.acknowledge_if_many()
+
+    def gather(self) -> None:
+        """Only keep what comes from now on: it belongs together, and is :meth:`gathered`."""
+        self._pieces = []
+
+    def gathered(self) -> None:
+        """Work on what came since, in one piece."""
+        pieces, self._pieces = self._pieces, None
+        if pieces:
+            self.dataReceived(b"".join(pieces))
 
     def _work(self, data: bytes) -> None:
         if self.phase is Phase.CLOSING:

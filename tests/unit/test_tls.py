@@ -22,15 +22,14 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, optionsForClientTLS
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, LogLevel, capturedLogs
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
 
 from gandalf.shoset.tls import Credentials, TLSError, bears, load_credentials, names_of
+from gandalf.shoset.tls_transport import over_tls
 
 NOW = datetime(2030, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -43,9 +42,24 @@ class Recorder(Protocol):
         self.received = b""
         self.reason: Failure | None = None
         self.borne: dict[str, bool] = {}
+        self.pieces: list[int] | None = None
+        self.chunks: list[int] = []
+        """How many pieces each chunk came in."""
+
+    def gather(self) -> None:
+        """Called before what one read brought."""
+        self.pieces = []
+
+    def gathered(self) -> None:
+        """Called after it."""
+        if self.pieces:
+            self.chunks.append(len(self.pieces))
+        self.pieces = None
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what the peer sent."""
+        assert self.pieces is not None, "it belongs to no read"
+        self.pieces.append(len(data))
         self.received += data
         self.borne = {name: bears(self.transport, name) for name in ("aggregator1", "aggregator2")}
 
@@ -60,6 +74,7 @@ class Ends:
 
     dialler: Recorder
     listener: Recorder
+    pump: iosim.IOPump
 
     @property
     def established(self) -> bool:
@@ -84,10 +99,9 @@ class One(Factory):
 
 def handshake(client: Any, server: Any) -> Ends:
     """Connect a dialler with creator `client` to a listener with context factory `server`, in memory."""
-    clock = Clock()
-    ends = Ends(Recorder(), Recorder())
-    dialler = TLSMemoryBIOFactory(client, True, One(ends.dialler), clock).buildProtocol(None)
-    listener = TLSMemoryBIOFactory(server, False, One(ends.listener), clock).buildProtocol(None)
+    dialling, listening = Recorder(), Recorder()
+    dialler = over_tls(client, One(dialling), dials=True).buildProtocol(None)
+    listener = over_tls(server, One(listening), dials=False).buildProtocol(None)
     pump = iosim.connect(
         listener,
         iosim.FakeTransport(listener, isServer=True),
@@ -96,10 +110,8 @@ def handshake(client: Any, server: Any) -> Ends:
     )
     dialler.write(b"dialler")
     listener.write(b"listener")
-    for _ in range(3):
-        pump.flush()
-        clock.advance(1)
-    return ends
+    pump.flush()
+    return Ends(dialling, listening, pump)
 
 
 class TLSCase(SynchronousTestCase):
@@ -159,6 +171,17 @@ class Handshakes(TLSCase):
         ends = handshake(client, server)
         self.assertEqual(ends.listener.borne, {"aggregator1": True, "aggregator2": False})
         self.assertEqual(ends.dialler.borne, {"aggregator1": False, "aggregator2": False})
+
+    def test_what_one_read_brings_is_one_piece(self) -> None:
+        """However many records of TLS it came in; what is written leaves at once."""
+        credentials = self.credentials("localhost")
+        ends = handshake(credentials.client("localhost"), credentials.server())
+        transport: Any = ends.dialler.transport
+        before = list(ends.listener.chunks)
+        transport.write(bytes(100_000))
+        ends.pump.flush()
+        self.assertEqual(len(ends.listener.received), len(b"dialler") + 100_000)
+        self.assertEqual(ends.listener.chunks[len(before) :], [7])
 
     def test_chains(self) -> None:
         """Certificates between ours and the authority are sent along, by both ends."""
