@@ -66,6 +66,11 @@ class Cast:
         others = self.others(player)
         return others[number % len(others)]
 
+    def target(self, player: Player, number: int) -> Player | None:
+        """Who is to carry out the command `number` of `player`; None: whoever can."""
+        workers = self.workers(player)
+        return workers[number // 2 % len(workers)] if number % 2 else None
+
     def due(self, sender: int, stream: int, number: int, receiver: int) -> bool:
         """Whether an event of the connector `sender` is for the connector `receiver`; both are indices."""
         one, other = self.players[sender], self.players[receiver]

@@ -264,6 +264,13 @@ def _meant(cast: Cast, sender: int, stream: int, number: int, receiver: int) -> 
     return cast.due(player_of(sender), stream, number, player_of(receiver))
 
 
+def _charged(cast: Cast, sender: int, number: int, who: int) -> bool:
+    """Whether ``who`` may carry out this command."""
+    one = cast.players[player_of(sender)]
+    target = cast.target(one, number)
+    return player_of(who) in [other.index for other in ([target] if target else cast.workers(one))]
+
+
 def _astray(given: Circumstances, sender: int, receiver: int) -> str:
     one, other = given.cast.players[player_of(sender)], given.cast.players[player_of(receiver)]
     return MISDELIVERED if one.tenant == other.tenant else CROSSED
@@ -315,8 +322,8 @@ def _check_commands(history: History, given: Circumstances, findings: Findings) 
                 findings.violated(ACTED_TWICE, f"{what}, {count} times")
             if number not in history.commands.get(sender, {}):
                 findings.violated(MADE_UP, what)
-            if _astray(given, sender, who) == CROSSED:
-                findings.violated(CROSSED, what)
+            if not _charged(given.cast, sender, number, who):
+                findings.violated(_astray(given, sender, who), what)
     for sender, commands in history.commands.items():
         killed = given.span_of(sender).killed
         for number, sent in commands.items():

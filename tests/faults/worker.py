@@ -174,14 +174,13 @@ class Load(Service):
         number = self._commands
         self._commands += 1
         who, recorder = self._who, self._recorder
-        workers = self._cast.workers(self._player)
-        target = workers[number // 2 % len(workers)].name if number % 2 else ""
+        target = self._cast.target(self._player, number)
         recorder.write(Kind.COMMAND, who, number=number)
         self._commands_open += 1
         payload = {"who": who, "number": number, "padding": PADDING}
         try:
             outcome = await self._network.send(
-                cast.PIVOT, cast.COMMAND, payload, target=target, timeout=COMMAND_TIMEOUT
+                cast.PIVOT, cast.COMMAND, payload, target=target.name if target else "", timeout=COMMAND_TIMEOUT
             )
             code = "SUCCESS"
             if outcome.payload != {"who": who, "number": number}:

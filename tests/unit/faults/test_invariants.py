@@ -96,7 +96,8 @@ class InvariantTests(SynchronousTestCase):
         """Nothing is found, and what came is counted."""
         for number in range(3):
             self.world.event(number)
-            self.world.command(number)
+            self.world.command(2 * number)
+        self.world.command(3)
         self.world.event(0, stream=AIMED, to=(RECEIVER,))
         self.assert_found()
         self.assertEqual(self.world.check().delivered, 7)
@@ -172,6 +173,11 @@ class InvariantTests(SynchronousTestCase):
         self.world.command(0, by=(STRANGER,))
         self.assert_found(invariants.CROSSED)
 
+    def test_a_command_misdelivered(self) -> None:
+        """The third is for the second connector; another of the tenant carried it out."""
+        self.world.command(3, by=(OTHER,))
+        self.assert_found(invariants.MISDELIVERED)
+
     def test_made_up(self) -> None:
         """What came was never sent."""
         self.world.deliver(7, RECEIVER)
@@ -215,7 +221,7 @@ class InvariantTests(SynchronousTestCase):
         """After all has healed every command succeeds; before that one may fail."""
         self.world.command(0, "TIMEOUT", by=(), at=899)
         self.assert_found()
-        self.world.command(1, "TIMEOUT", by=(), at=901)
+        self.world.command(2, "TIMEOUT", by=(), at=901)
         self.assert_found(invariants.NOT_HEALED)
 
     def test_something_else(self) -> None:
