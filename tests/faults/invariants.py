@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 
 from tests.faults.cast import AIMED, DIRECT, SOME, Cast, player_of, wants_some
-from tests.faults.history import ACKED, History, Session, Span, Stream
+from tests.faults.history import ACKED, REFUSED, SENT, History, Session, Span, Stream
 from tests.faults.records import CODES
 
 SETTLE: Final = 20.0
@@ -31,10 +31,21 @@ SETTLE: Final = 20.0
 RELINKED: Final = 30.0
 """Seconds after the end of a member or an instance in which all are linked again, on a busy machine."""
 
+ENDS: Final = 30.0
+"""Seconds after which a command has ended at its sender, who waits for 8 s, and may be stopped for 5."""
+
+ANSWERED: Final = 60.0
+"""Seconds after which an event is acknowledged, whatever was broken meanwhile."""
+
+OWN_REFUSALS: Final = frozenset({"OVERLOADED", "STOPPED"})
+"""With which the library of connectors itself refuses an event."""
+
 MAX_TOLD: Final = 20
 """Violations of one kind that are told in full."""
 
 LOST = "lost"
+NO_ANSWER = "event never acknowledged"
+NOT_TAKEN = "event refused"
 UNTRACED = "not in the trace"
 TWICE = "delivered twice"
 MISDELIVERED = "misdelivered"
@@ -50,6 +61,8 @@ NOT_OWED = "not owed"
 
 KINDS: Final = (
     LOST,
+    NO_ANSWER,
+    NOT_TAKEN,
     UNTRACED,
     TWICE,
     MISDELIVERED,
@@ -121,6 +134,10 @@ class Circumstances:
             (span for span in self.spans if span.process == process and span.began <= time <= span.ended), None
         )
 
+    def in_calm(self, time: float) -> bool:
+        """Whether nothing was broken then."""
+        return self.calm[0] <= time <= self.calm[1]
+
     def span_of(self, who: int) -> Span:
         """The process of a load program."""
         name = self.cast.players[player_of(who)].process
@@ -131,6 +148,7 @@ class Circumstances:
 def check(history: History, given: Circumstances, trace: Trace) -> Findings:
     """All invariants."""
     findings = Findings()
+    _check_answers(history, given, findings)
     _check_trace(history, given, trace, findings)
     _check_strangers(history, given, findings)
     _check_deliveries(history, given, findings)
@@ -156,6 +174,24 @@ def _acknowledged(history: History) -> Iterator[tuple[int, int, Stream, int]]:
         for number, state in enumerate(sent.state):
             if state == ACKED:
                 yield sender, stream, sent, number
+
+
+def _check_answers(history: History, given: Circumstances, findings: Findings) -> None:
+    """Nothing waits for ever, and the network refuses no event: who sends it may, at its bound and at its end."""
+    for (sender, stream), sent in history.streams.items():
+        ended = min(given.span_of(sender).ended, given.end)
+        for number, state in enumerate(sent.state):
+            if state == ACKED:
+                continue
+            time = sent.times[number]
+            what = f"{stream}.{number} of {_name(given, sender)}, sent at {time:.3f}"
+            if state == SENT and time < ended - ANSWERED:
+                findings.violated(NO_ANSWER, what)
+            elif state == REFUSED and given.in_calm(time):
+                findings.violated(NOT_HEALED, f"{what}: refused")
+    for reason, count in history.refusals.items():
+        if reason not in OWN_REFUSALS:
+            findings.violated(NOT_TAKEN, f"{count} times: {reason}")
 
 
 def _check_trace(
@@ -314,6 +350,7 @@ def _check_sequence(findings: Findings, sent: Stream, numbers: Sequence[int], be
 
 def _check_commands(history: History, given: Circumstances, findings: Findings) -> None:
     acted: Counter[tuple[int, int]] = Counter()
+    whole: set[int] = set()
     for who, acts in history.acts.items():
         for (sender, number), count in acts.items():
             acted[sender, number] += count
@@ -325,14 +362,21 @@ def _check_commands(history: History, given: Circumstances, findings: Findings) 
             if not _charged(given.cast, sender, number, who):
                 findings.violated(_astray(given, sender, who), what)
     for sender, commands in history.commands.items():
-        killed = given.span_of(sender).killed
+        span = given.span_of(sender)
         for number, sent in commands.items():
             what = f"command {number} of {_name(given, sender)}, sent at {sent.time:.3f}"
-            if not sent.ends and not killed:
+            # Who was killed hears of nothing any more; what had its time before is no excuse.
+            if not sent.ends and not (span.killed and span.ended < sent.time + ENDS):
                 findings.violated(NO_END, what)
             if sent.ends > 1:
                 findings.violated(TWO_ENDS, what)
             if sent.ends and CODES[sent.code] == "SUCCESS" and not acted[sender, number]:
                 findings.violated(NO_ACT, what)
-            if given.calm[0] <= sent.time <= given.calm[1] and sent.ends and CODES[sent.code] != "SUCCESS":
-                findings.violated(NOT_HEALED, f"{what}: {CODES[sent.code]}")
+            if given.in_calm(sent.time) and sent.ends:
+                if CODES[sent.code] == "SUCCESS":
+                    whole.add(player_of(sender))
+                else:
+                    findings.violated(NOT_HEALED, f"{what}: {CODES[sent.code]}")
+    for player in given.cast.players:
+        if given.cast.commands and not player.peer and player.index not in whole:
+            findings.violated(NOT_HEALED, f"no command of {player.tenant}/{player.name} succeeded")

@@ -18,6 +18,8 @@ SENDER, RECEIVER, OTHER, STRANGER = (player.who(1) for player in [*NORTH, *SOUTH
 A1, A2, A1_AGAIN, B1 = 11, 12, 13, 14
 INSTANCES = {"north": ("a1", "a2"), "south": ("b1",)}
 END = 1000.0
+CALM = 1000
+"""The command that each connector has sent when nothing was broken."""
 Who = tuple[int, ...]
 
 
@@ -33,6 +35,10 @@ class World:
             self.add(10, Kind.SESSION, who, link=0, other=A1)
             self.add(10, Kind.SESSION, who, link=1, other=A2)
         self.add(10, Kind.SESSION, STRANGER, link=0, other=B1)
+        for who in (SENDER, RECEIVER, OTHER, STRANGER):
+            self.add(905, Kind.COMMAND, who, number=CALM)
+            self.add(905.1, Kind.ACT, who, other=who, number=CALM)
+            self.add(905.2, Kind.ENDED, who, number=CALM)
 
     def add(self, time: float, kind: Kind, who: int, **more: int) -> None:
         """One record."""
@@ -108,9 +114,32 @@ class InvariantTests(SynchronousTestCase):
         self.assert_found(invariants.LOST)
 
     def test_not_acknowledged(self) -> None:
-        """What was not acknowledged may be lost."""
+        """What was not acknowledged when the sender ended may be lost."""
         self.world.add(20, Kind.SEND, SENDER)
+        self.world.end("c1", 25)
         self.assert_found()
+
+    def test_never_acknowledged(self) -> None:
+        """The sender was there for long, and was told nothing."""
+        self.world.add(20, Kind.SEND, SENDER)
+        self.assert_found(invariants.NO_ANSWER)
+        self.world.end("c1", 20 + invariants.ANSWERED + 1)
+        self.assert_found(invariants.NO_ANSWER)
+
+    def test_an_event_refused(self) -> None:
+        """The network refuses none; the sender itself does when as much waits as may, and when it stops."""
+        for number, code in enumerate(("OVERLOADED", "STOPPED")):
+            self.world.add(20, Kind.SEND, SENDER, number=number)
+            self.world.add(21, Kind.REFUSED, SENDER, number=number, link=code_number(code))
+        self.assert_found()
+        self.world.add(20, Kind.SEND, SENDER, number=2)
+        self.world.add(21, Kind.REFUSED, SENDER, number=2, link=code_number("EXPIRED"))
+        self.assert_found(invariants.NOT_TAKEN)
+
+    def test_an_error_about_something_else(self) -> None:
+        """An error event came to a connector that has sent nothing of the kind."""
+        self.world.add(20, Kind.REFUSED, RECEIVER)
+        self.assert_found(invariants.NOT_TAKEN)
 
     def test_not_in_the_trace(self) -> None:
         """Acknowledged, and delivered, and not recorded."""
@@ -206,6 +235,12 @@ class InvariantTests(SynchronousTestCase):
         self.world.end("c1", 20.5, killed=False)
         self.assert_found(invariants.NO_END)
 
+    def test_no_end_long_before_the_sender_was_killed(self) -> None:
+        """It had time enough to hear."""
+        self.world.command(0, "")
+        self.world.end("c1", 20 + invariants.ENDS + 1)
+        self.assert_found(invariants.NO_END)
+
     def test_two_ends(self) -> None:
         """The sender was told twice."""
         self.world.command(0)
@@ -222,6 +257,17 @@ class InvariantTests(SynchronousTestCase):
         self.world.command(0, "TIMEOUT", by=(), at=899)
         self.assert_found()
         self.world.command(2, "TIMEOUT", by=(), at=901)
+        self.assert_found(invariants.NOT_HEALED)
+
+    def test_no_command_in_the_calm(self) -> None:
+        """A connector whose commands are stuck fails with none of them; so does one that has none."""
+        self.world.records[RECEIVER] = [one for one in self.world.records[RECEIVER] if one.time < 900]
+        self.assert_found(invariants.NOT_HEALED)
+
+    def test_an_event_refused_in_the_calm(self) -> None:
+        """Whatever the reason."""
+        self.world.add(901, Kind.SEND, SENDER)
+        self.world.add(902, Kind.REFUSED, SENDER, link=code_number("OVERLOADED"))
         self.assert_found(invariants.NOT_HEALED)
 
     def test_something_else(self) -> None:
