@@ -13,7 +13,7 @@ from tests.faults.history import History
 from tests.faults.records import CODES
 
 WITHIN: Final = 60.0
-"""Seconds after which nothing is recovery any more."""
+"""Seconds after which nothing is recovery any more: no success within them counts as so many."""
 
 
 @attrs.frozen
@@ -28,7 +28,8 @@ class Recovery:
 
 
 def recoveries(history: History, cast: Cast, ends: Sequence[tuple[str, float, str]]) -> list[Recovery]:
-    """Of each end (process, time, the tenant whose commands are looked at). One that nothing followed is left out."""
+    """Of each end (process, time, the tenant whose commands are looked at). One that nothing followed is left out;
+    a sender that has gone on for longer than `WITHIN` in vain counts with that."""
     senders = [
         (cast.players[player_of(who)].tenant, [commands[number] for number in sorted(commands)])
         for who, commands in history.commands.items()
@@ -47,6 +48,8 @@ def recoveries(history: History, cast: Cast, ends: Sequence[tuple[str, float, st
             ]
             if succeeded:
                 firsts.append(min(succeeded))
+            elif until < len(commands):
+                firsts.append(WITHIN)
         if firsts:
             found.append(Recovery(process, time, min(firsts), max(firsts)))
     return found

@@ -11,7 +11,7 @@ from tests.faults.history import ACKED, History, Sent, Stream
 from tests.faults.network import players
 from tests.faults.pace import Pace
 from tests.faults.records import Kind, Record, Recorder, code_number, last, read
-from tests.faults.recovery import Recovery, percentile, recoveries
+from tests.faults.recovery import WITHIN, Recovery, percentile, recoveries
 
 
 class RecordTests(SynchronousTestCase):
@@ -102,6 +102,23 @@ class RecoveryTests(SynchronousTestCase):
         )
         (found,) = recoveries(history, who, [("a1", 10.0, "north")])
         self.assertEqual(found, Recovery("a1", 10.0, 10.6 - 10.0, 1.0))
+
+    def test_no_recovery(self) -> None:
+        """A sender that went on in vain for longer than is looked at is the slowest, and not left out; one that ended
+        soon after the loss says nothing."""
+        who = cast.Cast(players(), 1.0, 1.0, {})
+        success, timeout = code_number("SUCCESS"), code_number("TIMEOUT")
+        vain = {number: Sent(9.0 + number, 9.5 + number, 1, timeout) for number in range(100)}
+        history = History(
+            commands={
+                who.players[0].who(1): vain,
+                who.players[1].who(1): {0: Sent(9.0, 9.1, 1, success), 1: Sent(10.3, 11.0, 1, timeout)},
+            },
+        )
+        lost = [("a1", 10.0, "north")]
+        self.assertEqual(recoveries(history, who, lost), [Recovery("a1", 10.0, WITHIN, WITHIN)])
+        history.commands[who.players[1].who(1)][2] = Sent(10.4, 11.0, 1, success)
+        self.assertEqual(recoveries(history, who, lost), [Recovery("a1", 10.0, 1.0, WITHIN)])
 
     def test_percentile(self) -> None:
         """Of many, of few, of none."""
