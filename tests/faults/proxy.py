@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -65,17 +66,24 @@ class Pair:
 
     def lost(self, end: End) -> None:
         """This end is gone: so is the other, unless it is to be left alone with a connection that is none."""
-        if self._over or end.forgotten:
+        if end.forgotten:
+            return
+        if self._over:
+            # Both are gone.
+            self.up.break_off()
+            self.down.break_off()
+            self.proxy.pairs.discard(self)
             return
         self._over = True
         other = self.far if end is self.near else self.near
         pipe = self.up if end is self.near else self.down
         back = self.down if end is self.near else self.up
         back.break_off()
-        if other is not None:
-            # What it said last still gets there.
-            pipe.end(other.close)
-        self.proxy.pairs.discard(self)
+        if other is None:
+            self.proxy.pairs.discard(self)
+        else:
+            # What it said last still gets there; until then the weather is that of a connection.
+            pipe.end(partial(self._close, other))
 
     # What is done to it.
 
@@ -123,6 +131,10 @@ class Pair:
         if left is not None:
             self.proxy.clock.callLater(after, self.reset)
 
+    def _close(self, end: End) -> None:
+        end.close()
+        self.proxy.pairs.discard(self)
+
     def _listen(self, data: bytes) -> None:
         """The dialler's first frame says who it is."""
         if self._hello is None:
@@ -167,6 +179,7 @@ class End(Protocol):
     def __init__(self, pair: Pair | None = None) -> None:
         self.pair = pair
         self._open = False
+        self._heard_all = False
         self._said_all = False
 
     def connectionMade(self) -> None:
@@ -183,8 +196,10 @@ class End(Protocol):
 
     def readConnectionLost(self) -> None:
         """Twisted: FIN from the peer."""
+        self._heard_all = True
         if self.pair is not None:
             self.pair.finished(self)
+        self._close_if_over()
 
     def writeConnectionLost(self) -> None:
         """Twisted: nothing can be written any more."""
@@ -215,6 +230,12 @@ class End(Protocol):
         if self._open and not self._said_all:
             self._said_all = True
             self.transport.loseWriteConnection()
+            self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        """With nothing more to read or write the reactor leaves a socket alone, and open."""
+        if self._heard_all and self._said_all:
+            self.close()
 
     def close(self) -> None:
         """FIN after what was written."""

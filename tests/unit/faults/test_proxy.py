@@ -105,6 +105,39 @@ class PairTests(SynchronousTestCase):
         self.assertEqual((far_side.value(), far_side.closed), (b"last words", "closed"))
         self.assertNotIn(self.pair, self.proxy.pairs)
 
+    def test_a_close_waits_for_fair_weather(self) -> None:
+        """What was said before it is kept for as long as nothing passes; then the other end is closed too."""
+        far_side = self.connect(self.far)
+        self.pair.dialler = "w1"
+        self.weather = Weather(hold=True)
+        self.proxy.weather_changed()
+        self.near.dataReceived(b"last words")
+        self.near.connectionLost()
+        self.assertEqual((far_side.value(), far_side.closed), (b"", ""))
+        self.weather = FAIR
+        self.proxy.weather_changed()
+        self.assertEqual((far_side.value(), far_side.closed), (b"last words", "closed"))
+        self.assertNotIn(self.pair, self.proxy.pairs)
+
+    def test_both_ends_gone_while_nothing_passes(self) -> None:
+        """Nobody is left to be told."""
+        self.connect(self.far)
+        self.pair.set_weather(Weather(hold=True))
+        self.near.dataReceived(b"last words")
+        self.near.connectionLost()
+        self.far.connectionLost()
+        self.assertNotIn(self.pair, self.proxy.pairs)
+
+    def test_both_say_no_more(self) -> None:
+        """Neither socket is left open: the reactor does not look at them any more."""
+        far_side = self.connect(self.far)
+        self.near.readConnectionLost()
+        self.far.readConnectionLost()
+        self.assertEqual((self.near_side.closed, far_side.closed), ("closed", "closed"))
+        for end in (self.near, self.far):
+            end.connectionLost()
+        self.assertNotIn(self.pair, self.proxy.pairs)
+
     def test_a_half_close_is_passed_on(self) -> None:
         """And the other direction stays open."""
         far_side = self.connect(self.far)
