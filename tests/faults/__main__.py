@@ -73,7 +73,7 @@ def run(asked: argparse.Namespace, directory: Path) -> dict[str, Any] | str:
 
     reactor.callWhenRunning(begin)
     # Also when somebody has enough of it: nothing is left running.
-    reactor.addSystemEventTrigger("before", "shutdown", laboratory.kill)
+    reactor.addSystemEventTrigger("before", "shutdown", laboratory.break_off)
     reactor.run()
     if not results:
         return "the run was broken off"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 import psycopg2
 
@@ -30,11 +31,13 @@ class DatabaseServer:
         self._log = directory / "postgres.log"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = Lock()
+        self._over = False
 
     def start(self) -> None:
         """Start it, and wait until it answers.
 
-        :raises RuntimeError: it does not.
+        :raises RuntimeError: it does not; or the run is over.
         """
         command = [
             sys.executable,
@@ -47,8 +50,11 @@ class DatabaseServer:
         ]
         for setting in SETTINGS:
             command += ["--set", setting]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        with self._starting:
+            if self._over:
+                raise RuntimeError("the run is over")
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + STARTED_WITHIN_S
         while True:
             try:
@@ -74,6 +80,12 @@ class DatabaseServer:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
             self._process.wait()
+
+    def end(self) -> None:
+        """The run is over, even where another thread is about to start it: that one does not any more."""
+        with self._starting:
+            self._over = True
+        self.stop(signal.SIGQUIT)
 
     def rotate(self, tenant: str) -> None:
         """Give the role of a tenant another password."""

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from tests.faults.network import DATABASE, INSTANCES, Network
 from tests.faults.pipe import Weather
 from tests.faults.process import Process
-from tests.faults.proxy import Pair, Proxy
+from tests.faults.proxy import Pair
 from tests.faults.schedule import Fault
 
 FLAP_INTERVAL = 0.2
@@ -168,7 +168,7 @@ class Injector:
         """What the members have not recorded yet dies with them."""
         processes = self._processes(fault.subject)
         proxy = self._network.proxies[DATABASE]
-        self._cut_off(proxy)
+        proxy.cut_off()
         await self._wait(fault.duration / 2)
         for process in processes:
             process.kill()
@@ -226,15 +226,9 @@ class Injector:
     async def _away(self, listener: str, seconds: float) -> None:
         """Its links are cut, and it cannot be dialled."""
         proxy = self._network.proxies[listener]
-        self._cut_off(proxy)
+        proxy.cut_off()
         await self._wait(seconds)
         proxy.refuse(False)
-
-    @staticmethod
-    def _cut_off(proxy: Proxy) -> None:
-        proxy.refuse(True)
-        for pair in list(proxy.pairs):
-            pair.reset()
 
     def _pairs(self, subject: str) -> list[Pair]:
         """The connections of a link "dialler>listener", or all of a process."""

@@ -182,10 +182,18 @@ class Laboratory:
                 self._injector.troubles.append(f"{process.name} did not end when told to")
 
     def kill(self) -> None:
-        """Leave nothing running."""
+        """Leave nothing running, whatever a thread or a fault is about to start; nor a socket after the reactor's
+        next turn."""
         for process in self._network.processes.values():
-            process.kill()
-        self._network.database.stop(signal.SIGQUIT)
+            process.end()
+        self._network.database.end()
+        for proxy in self._network.proxies.values():
+            proxy.cut_off()
+
+    def break_off(self) -> Deferred[None]:
+        """Somebody has enough of it."""
+        self.kill()
+        return self._wait(0)
 
     def _sample(self) -> None:
         for process in self._network.processes.values():

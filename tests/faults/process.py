@@ -43,6 +43,7 @@ class Process:
         """By SIGSTOP."""
         self._command = list(command)
         self._popen: subprocess.Popen[bytes] | None = None
+        self._over = False
 
     @property
     def life(self) -> Life:
@@ -50,7 +51,9 @@ class Process:
         return self.lives[-1]
 
     def start(self) -> None:
-        """Begin another life."""
+        """Begin another life, unless the run is over."""
+        if self._over:
+            return
         assert not self.running
         number = len(self.lives) + 1
         with self.log.open("ab") as log:
@@ -91,6 +94,11 @@ class Process:
         if self._popen is not None:
             self._popen.wait()
         assert not self.running
+
+    def end(self) -> None:
+        """SIGKILL, and no other life."""
+        self._over = True
+        self.kill()
 
     def ask(self, why: str, number: signal.Signals) -> None:
         """Have it end."""

@@ -319,6 +319,12 @@ class Proxy:
         elif not refuse and self._listening is None:
             self._listening = self._reactor.listenTCP(self.port, Near(self), BACKLOG, "127.0.0.1")
 
+    def cut_off(self) -> None:
+        """Every connection is reset, and nothing listens here."""
+        self.refuse(True)
+        for pair in list(self.pairs):
+            pair.reset()
+
     def accepted(self) -> End:
         """Somebody has dialled."""
         near = End()
