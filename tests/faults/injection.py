@@ -27,6 +27,10 @@ DRAINED_WITHIN = 20.0
 """Seconds in which a program that was told to end must have ended."""
 
 
+class Missed(Exception):
+    """There is nothing that a fault could befall."""
+
+
 @attrs.define
 class Done:
     """A fault that was injected; times in seconds of the monotonic clock.
@@ -47,6 +51,8 @@ class Injector:
 
     def __init__(self, network: Network, reactor: Any, say: Callable[[str], object]) -> None:
         self.done: list[Done] = []
+        self.missed: list[Fault] = []
+        """Faults that have met nothing: a link, say, of a process that was not there."""
         self.troubles: list[str] = []
         """What went wrong with the injecting itself, or with a program that did not end as it should."""
         self._network = network
@@ -81,7 +87,7 @@ class Injector:
             "byte by byte": self._weather(lambda value: Weather(rate=10 ** (3.3 * value), piece=1)),
             "reorder chunks": self._weather(lambda value: Weather(shuffle=0.005 + value * 0.1)),
             "flap": self._flap,
-            "cut process": self._cut_process,
+            "cut process": self._each(lambda pair, fault: pair.cut()),
             "flap process": self._flap,
             "refuse": lambda fault: self._away(fault.subject, fault.duration),
             "disconnect over the API": self._disconnect,
@@ -98,6 +104,10 @@ class Injector:
         self._say(f"{fault.kind}: {fault.subject} for {fault.duration:.1f} s")
         try:
             await self._kinds[fault.kind](fault)
+        except Missed:
+            self._say(f"{fault.kind}: {fault.subject} is not there")
+            self.done.remove(done)
+            self.missed.append(fault)
         except Exception as error:
             self.troubles.append(f"{fault.kind} of {fault.subject}: {type(error).__name__}: {error}")
         done.until = time.monotonic()
@@ -185,9 +195,11 @@ class Injector:
 
     def _each(self, action: Callable[[Pair, Fault], object]) -> Callable[[Fault], Any]:
         async def inject(fault: Fault) -> None:
-            for pair in self._pairs(fault.subject):
+            pairs = self._pairs(fault.subject)
+            for pair in pairs:
                 action(pair, fault)
             await self._wait(fault.duration)
+            self._met(bool(pairs))
 
         return inject
 
@@ -198,15 +210,21 @@ class Injector:
             entry = (lambda one, other: (one, other) == (dialler, listener)), make(fault.value)
             self._network.weather.append(entry)
             self._network.weather_changed()
+            before = self._pairs(fault.subject)
             await self._wait(fault.duration)
             self._network.weather.remove(entry)
             self._network.weather_changed()
+            self._met(bool(before or self._pairs(fault.subject)))
 
         return inject
 
     async def _flap(self, fault: Fault) -> None:
+        met = False
+
         def cut() -> None:
+            nonlocal met
             for pair in self._pairs(fault.subject):
+                met = True
                 pair.reset() if fault.value < 0.5 else pair.cut()
 
         loop = LoopingCall(cut)
@@ -214,14 +232,11 @@ class Injector:
         loop.start(FLAP_INTERVAL)
         await self._wait(fault.duration)
         loop.stop()
-
-    async def _cut_process(self, fault: Fault) -> None:
-        for pair in self._pairs(fault.subject):
-            pair.cut()
+        self._met(met)
 
     async def _disconnect(self, fault: Fault) -> None:
         """An operator ends one of an instance's connections, if the instance can be asked."""
-        await deferToThread(self._network.disconnect, fault.subject, fault.value)
+        self._met(await deferToThread(self._network.disconnect, fault.subject, fault.value))
 
     async def _away(self, listener: str, seconds: float) -> None:
         """Its links are cut, and it cannot be dialled."""
@@ -229,6 +244,12 @@ class Injector:
         proxy.cut_off()
         await self._wait(seconds)
         proxy.refuse(False)
+
+    @staticmethod
+    def _met(something: bool) -> None:
+        """A fault is over; it counts if there was something that it has befallen."""
+        if not something:
+            raise Missed
 
     def _pairs(self, subject: str) -> list[Pair]:
         """The connections of a link "dialler>listener", or all of a process."""

@@ -225,6 +225,7 @@ class Laboratory:
                 "seconds": self._settings.seconds,
                 "alarms": report.alarms(sorted(self._directory.glob("*.log"))),
                 "troubles": self._injector.troubles,
+                "faults that met nothing": len(self._injector.missed),
                 "not healed": self._not_healed,
             },
         )

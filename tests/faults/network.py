@@ -271,12 +271,13 @@ class Network:
         status = self.status(instance)
         return status is not None and self._tell(instance, "POST", "/api/v1/drain", {"instance": status["instance"]})
 
-    def disconnect(self, instance: str, value: float) -> None:
-        """End one of the connections of an instance."""
+    def disconnect(self, instance: str, value: float) -> bool:
+        """End one of the connections of an instance; whether that could be told to it."""
         links = self._ask(instance, "/api/v1/connections")
-        if links:
-            session = links[int(value * len(links))]["session"]
-            self._tell(instance, "DELETE", f"/api/v1/connections/{session}", {})
+        if not links:
+            return False
+        session = links[int(value * len(links))]["session"]
+        return self._tell(instance, "DELETE", f"/api/v1/connections/{session}", {})
 
     def _trouble(self, name: str) -> str:
         if not self.processes[name].running:

@@ -149,6 +149,7 @@ def table(shown: dict[str, Any]) -> str:
     row("faults", f"{shown['faults']} of {len(shown['faults by kind'])} kinds")
     for kind, count in shown["faults by kind"].items():
         row(f"  {kind}", count)
+    row("faults that met nothing", shown["faults that met nothing"])
     for name in ("events sent", "events acknowledged", "events refused", "events delivered", "not owed"):
         row(name, shown[name])
     for name in ("frames that came twice", "commands sent", "commands by end", "commands carried out"):
