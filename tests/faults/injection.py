@@ -51,6 +51,8 @@ class Injector:
 
     def __init__(self, network: Network, reactor: Any, say: Callable[[str], object]) -> None:
         self.done: list[Done] = []
+        self.whole: list[float] = []
+        """When every link was seen to be there."""
         self.missed: list[Fault] = []
         """Faults that have met nothing: a link, say, of a process that was not there."""
         self.troubles: list[str] = []
@@ -132,10 +134,18 @@ class Injector:
             process.start()
         deadline = time.monotonic() + TAKES_PART_WITHIN
         while time.monotonic() < deadline:
-            trouble = await deferToThread(self._network.whole)
-            if not trouble:
+            if not await deferToThread(self.trouble):
                 return
             await self._wait(0.1)
+
+    def trouble(self) -> str:
+        """What is not as it should be when nothing is broken; "" when all is, which is remembered. Blocks."""
+        # Who ends while one after the other is asked may have been asked before.
+        now = time.monotonic()
+        trouble = self._network.whole()
+        if not trouble:
+            self.whole.append(now)
+        return trouble
 
     async def _stop(self, fault: Fault) -> None:
         (process,) = self._processes(fault.subject)

@@ -5,8 +5,9 @@ An event is *owed* to a connector to which it is addressed when one of these hel
 
 - the connector had a session with the instance by way of which the event came in (known of the streams `DIRECT`);
 - it had a session with every instance of its tenant;
-- it had a session with one instance, and no member and no instance of the tenant ended, nor within `RELINKED` seconds
-  before: an instance has to be linked to a member to be given what came in elsewhere.
+- it had a session with one instance, neither that one nor a member ended, and since the latest end of one before that
+  the network had been seen to be whole: what came in by way of another, which may be gone by then, the member that
+  has acknowledged it brings there, and the two have to be linked for that.
 
 Otherwise the processes that knew of the event may all have ended before one of them could deliver it: the protocol
 promises no more than that the trace has it.
@@ -28,8 +29,8 @@ from tests.faults.records import CODES
 SETTLE: Final = 20.0
 """Seconds in which whatever is late must have come: a dialler waits for 10 s at the most, a fault lasts for 6."""
 
-RELINKED: Final = 30.0
-"""Seconds after the end of a member or an instance in which all are linked again, on a busy machine."""
+SAMPLE: Final = 100
+"""One event in so many is looked at to tell how many are owed at all."""
 
 ENDS: Final = 30.0
 """Seconds after which a command has ended at its sender, who waits for 8 s, and may be stopped for 5."""
@@ -90,6 +91,10 @@ class Findings:
     delivered: int = 0
     not_owed: int = 0
     """Events that did not come to a connector to which they were not owed."""
+    due: int = 0
+    owed: int = 0
+    """Of a sample of what was acknowledged: how often it was for a connector that was there, and owed to it. What was
+    not could have been lost unnoticed."""
     arrived_twice: int = 0
     """Frames that came again over a link: each acted once."""
 
@@ -114,6 +119,7 @@ class Circumstances:
     :param spans: the lives of all processes.
     :param end: when everything was settled.
     :param calm: from when to when nothing was broken and commands were sent.
+    :param whole: when all links were seen to be there.
     """
 
     cast: Cast
@@ -122,6 +128,13 @@ class Circumstances:
     spans: Sequence[Span]
     end: float
     calm: tuple[float, float]
+    whole: Sequence[float]
+
+    def linked(self, processes: Iterable[str], time: float) -> bool:
+        """Whether they were all linked to each other then: each was there when all links last were."""
+        wanted = set(processes)
+        latest = max((span.ended for span in self.spans if span.process in wanted and span.ended < time), default=0.0)
+        return any(latest < whole <= time for whole in self.whole)
 
     def ended(self, processes: Iterable[str], since: float, until: float) -> bool:
         """Whether one of these processes ended then."""
@@ -222,6 +235,9 @@ def _check_deliveries(history: History, given: Circumstances, findings: Findings
                 for number in _missing(sent, came, life.began, life.ended):
                     if given.cast.due(player_of(sender), stream, number, index):
                         _miss(history, given, findings, (receiver, sender, stream, number))
+                for number in range(0, len(sent.state), SAMPLE):
+                    if sent.state[number] == ACKED and given.cast.due(player_of(sender), stream, number, index):
+                        _measure(history, given, findings, (receiver, sender, stream, number))
 
 
 def _missing(sent: Stream, came: bytes | bytearray, began: float, ended: float) -> Iterator[int]:
@@ -248,6 +264,17 @@ def _miss(history: History, given: Circumstances, findings: Findings, place: tup
         findings.tell(NOT_OWED, text)
 
 
+def _measure(history: History, given: Circumstances, findings: Findings, place: tuple[int, int, int, int]) -> None:
+    """Whether its loss would be noticed, whether it came or not."""
+    receiver, sender, stream, number = place
+    sent = history.streams[sender, stream]
+    since, acked = sent.times[number], sent.acked[number]
+    there = any(session.began < since for session in history.sessions[receiver])
+    if there and acked <= given.span_of(receiver).ended:
+        findings.due += 1
+        findings.owed += owed(history, given, receiver, stream, since, acked)
+
+
 def owed(history: History, given: Circumstances, receiver: int, stream: int, since: float, acked: float) -> bool:
     """Whether an event for `receiver` that was sent and acknowledged then is owed to it."""
     until = min(acked + SETTLE, given.end)
@@ -258,7 +285,11 @@ def owed(history: History, given: Circumstances, receiver: int, stream: int, sin
     steady = [_steady(history, given, receiver, link, name, since, until) for link, name in enumerate(instances)]
     if stream >= DIRECT and steady[stream - DIRECT]:
         return True
-    return all(steady) or (any(steady) and not given.ended([*instances, *given.members], since - RELINKED, until))
+    for there, name in zip(steady, instances, strict=True):
+        path = [name, *given.members]
+        if there and given.linked(path, since) and not given.ended(path, since, until):
+            return True
+    return all(steady)
 
 
 def _steady(

@@ -114,7 +114,7 @@ class Laboratory:
         self._say("the network is configured")
         for process in network.processes.values():
             process.start()
-        await self._until(network.whole, STARTS_WITHIN, "the network does not start")
+        await self._until(self._injector.trouble, STARTS_WITHIN, "the network does not start")
         if self._not_healed:
             raise RuntimeError(self._not_healed)
         self._say("the network is there")
@@ -132,7 +132,7 @@ class Laboratory:
     async def _heal(self) -> float:
         """Seconds that it took."""
         began = time.monotonic()
-        await self._until(self._network.whole, self._settings.heals_within, "not whole")
+        await self._until(self._injector.trouble, self._settings.heals_within, "not whole")
         healed = time.monotonic() - began
         self._say(f"whole again after {healed:.2f} s")
         return healed
@@ -211,7 +211,7 @@ class Laboratory:
             for tenant in INSTANCES
         }
         spans = self._spans(ended)
-        given = Circumstances(network.cast, INSTANCES, MEMBERS, spans, ended, calm)
+        given = Circumstances(network.cast, INSTANCES, MEMBERS, spans, ended, calm, self._injector.whole)
         findings = check(history, given, trace)
         recovered = recoveries(history, network.cast, self._losses(spans))
         return report.summary(

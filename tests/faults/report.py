@@ -99,6 +99,7 @@ def summary(
         "events acknowledged": acked,
         "events refused": dict(history.refusals),
         "events delivered": findings.delivered,
+        "owed %": round(100 * findings.owed / max(findings.due, 1), 1),
         "not owed": findings.not_owed,
         "frames that came twice": findings.arrived_twice,
         "commands sent": sum(map(len, history.commands.values())),
@@ -150,7 +151,7 @@ def table(shown: dict[str, Any]) -> str:
     for kind, count in shown["faults by kind"].items():
         row(f"  {kind}", count)
     row("faults that met nothing", shown["faults that met nothing"])
-    for name in ("events sent", "events acknowledged", "events refused", "events delivered", "not owed"):
+    for name in ("events sent", "events acknowledged", "events refused", "events delivered", "owed %", "not owed"):
         row(name, shown[name])
     for name in ("frames that came twice", "commands sent", "commands by end", "commands carried out"):
         row(name, shown[name])

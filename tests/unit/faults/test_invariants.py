@@ -31,6 +31,7 @@ class World:
         self.trace: list[tuple[int, int, int]] = []
         self.spans = [Span(name, 0.0) for name in ("m1", "m2", "a1", "a2", "b1", "c1", "c2", "c3", "c4")]
         self.calm = (900.0, 910.0)
+        self.whole = [9.0]
         for who in (SENDER, RECEIVER, OTHER):
             self.add(10, Kind.SESSION, who, link=0, other=A1)
             self.add(10, Kind.SESSION, who, link=1, other=A2)
@@ -82,7 +83,7 @@ class World:
         for records in self.records.values():
             history.add(records)
         cast = Cast((*NORTH, *SOUTH), 1.0, 1.0, {"north": ("127.0.0.1:1", "127.0.0.1:2"), "south": ("127.0.0.1:3",)})
-        given = Circumstances(cast, INSTANCES, ("m1", "m2"), self.spans, END, self.calm)
+        given = Circumstances(cast, INSTANCES, ("m1", "m2"), self.spans, END, self.calm, self.whole)
         return check(history, given, {"north": traced(self.trace), "south": {}})
 
 
@@ -154,7 +155,7 @@ class InvariantTests(SynchronousTestCase):
         history = History()
         for records in self.world.records.values():
             history.add(records)
-        given = Circumstances(cast, INSTANCES, ("m1", "m2"), self.world.spans, END, self.world.calm)
+        given = Circumstances(cast, INSTANCES, ("m1", "m2"), self.world.spans, END, self.world.calm, [9.0])
         found = traced(self.world.trace)
         self.assertEqual(check(history, given, {"north": found, "south": found}).violations[invariants.CROSSED], 1)
 
@@ -350,9 +351,30 @@ class OwedTests(SynchronousTestCase):
         self.assertTrue(self.lost())
 
     def test_an_instance_ended(self) -> None:
-        """It may have been the one that had it, and nobody else."""
+        """It may have been the one that had it; the member that has acknowledged it brings it to the other."""
+        for killed in (True, False):
+            self.setUp()
+            self.world.end("a1", 20.05, killed=killed)
+            self.assertTrue(self.lost())
+
+    def test_an_instance_and_a_member_ended(self) -> None:
+        """They may have been the two that had it, and nobody else."""
+        self.world.end("a1", 20.05)
+        self.world.end("m1", 20.2)
+        self.assertFalse(self.lost())
+
+    def test_an_instance_ended_and_the_other_before(self) -> None:
+        """The other may not have been linked to the member yet."""
+        self.world.end("a2", 14)
+        self.world.add(16, Kind.SESSION, OTHER, link=1, other=A2)
         self.world.end("a1", 20.05)
         self.assertFalse(self.lost())
+        self.setUp()
+        self.world.end("a2", 14)
+        self.world.add(16, Kind.SESSION, OTHER, link=1, other=A2)
+        self.world.whole.append(17)
+        self.world.end("a1", 20.05)
+        self.assertTrue(self.lost())
 
     def test_another_instance_ended(self) -> None:
         """The one by way of which it came in is there, and so is the session with it."""
@@ -380,6 +402,13 @@ class OwedTests(SynchronousTestCase):
         self.world.add(20.5, Kind.SESSION, OTHER, link=0, other=A1)
         self.world.end("m1", 20.05)
         self.assertFalse(self.lost())
+
+    def test_how_much_is_owed(self) -> None:
+        """It is told of a sample, of what came too: what is not owed could be lost unnoticed."""
+        self.world.event(0)
+        self.world.end("c3", 25)
+        findings = self.world.check()
+        self.assertEqual((findings.due, findings.owed), (2, 1))
 
     def test_the_receiver_ended(self) -> None:
         """A process that was killed does not count."""
