@@ -53,6 +53,7 @@ MISDELIVERED = "misdelivered"
 CROSSED = "crossed tenants"
 ACTED_TWICE = "acted on twice"
 DISORDER = "out of order"
+NOT_RESUMED = "session not resumed"
 MADE_UP = "never sent"
 NO_END = "command without an end"
 TWO_ENDS = "command with two ends"
@@ -70,6 +71,7 @@ KINDS: Final = (
     CROSSED,
     ACTED_TWICE,
     DISORDER,
+    NOT_RESUMED,
     MADE_UP,
     NO_END,
     TWO_ENDS,
@@ -166,6 +168,7 @@ def check(history: History, given: Circumstances, trace: Trace) -> Findings:
     _check_strangers(history, given, findings)
     _check_deliveries(history, given, findings)
     _check_order(history, findings)
+    _check_sessions(history, given, findings)
     _check_commands(history, given, findings)
     for fault in history.faults:
         findings.violated(MADE_UP, fault)
@@ -376,7 +379,24 @@ def _check_sequence(findings: Findings, sent: Stream, numbers: Sequence[int], be
         latest = max(latest, number)
 
 
-# 5. Commands.
+# 5. Sessions.
+
+
+def _check_sessions(history: History, given: Circumstances, findings: Findings) -> None:
+    """A session goes on for as long as both processes do: no link is away for longer than it is kept.
+
+    What a new one makes up for is not owed, so that all could be lost that is on its way when a link breaks.
+    """
+    for who, sessions in history.sessions.items():
+        known: set[tuple[int, int]] = set()
+        for session in sessions:
+            if (session.link, session.process) in known:
+                what = f"{_name(given, who)} with instance {session.link}, anew at {session.began:.3f}"
+                findings.violated(NOT_RESUMED, what)
+            known.add((session.link, session.process))
+
+
+# 6. Commands.
 
 
 def _check_commands(history: History, given: Circumstances, findings: Findings) -> None:

@@ -271,6 +271,14 @@ class InvariantTests(SynchronousTestCase):
         self.world.add(902, Kind.REFUSED, SENDER, link=code_number("OVERLOADED"))
         self.assert_found(invariants.NOT_HEALED)
 
+    def test_a_session_not_resumed(self) -> None:
+        """A process that was there throughout has forgotten a session; one that was started again never knew it."""
+        self.world.add(30, Kind.SESSION, OTHER, link=0, other=A1_AGAIN)
+        self.world.add(40, Kind.SESSION, OTHER, link=1, other=A1_AGAIN)
+        self.assert_found()
+        self.world.add(50, Kind.SESSION, OTHER, link=0, other=A1_AGAIN)
+        self.assert_found(invariants.NOT_RESUMED)
+
     def test_something_else(self) -> None:
         """What nobody of the laboratory made."""
         self.world.add(20, Kind.STRAY, RECEIVER)
@@ -340,9 +348,9 @@ class OwedTests(SynchronousTestCase):
         """Whether that is a violation."""
         self.world.event(0, stream=stream, to=(RECEIVER,))
         findings = self.world.check()
-        self.assertLessEqual(set(findings.violations), {invariants.LOST})
+        self.assertLessEqual(set(findings.violations), {invariants.LOST, invariants.NOT_RESUMED})
         self.assertEqual(findings.violations[invariants.LOST] + findings.not_owed, 1)
-        return bool(findings.violations)
+        return bool(findings.violations[invariants.LOST])
 
     def test_an_instance_ended_long_before(self) -> None:
         """With both of its successors it had sessions in time."""
