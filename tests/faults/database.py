@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -18,6 +19,8 @@ from tests.integration import postgres
 from tests.integration.ports import free_port
 
 STARTED_WITHIN_S = 60.0
+HEARD_WITHIN_S = 2.0
+"""After which a signal is sent again."""
 
 # Without fsync the machine must not die; a process may, since each commit is handed to the kernel.
 SETTINGS = ("fsync=off", "synchronous_commit=on", "full_page_writes=off", "max_connections=200")
@@ -77,9 +80,11 @@ class DatabaseServer:
 
     def stop(self, how: signal.Signals) -> None:
         """SIGINT: fast, clients are disconnected; SIGQUIT: immediate, as if it had crashed."""
-        if self._process is not None and self._process.poll() is None:
+        while self._process is not None and self._process.poll() is None:
+            # While it starts it may ignore a signal, as a shell has had it for a program in the background.
             self._process.send_signal(how)
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(HEARD_WITHIN_S)
 
     def end(self) -> None:
         """The run is over, even where another thread is about to start it: that one does not any more."""
