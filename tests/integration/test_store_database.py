@@ -112,8 +112,14 @@ class DatabaseTests(TestCase):
     async def test_no_connection_becomes_free(self) -> None:
         """Waiting for a connection is bounded."""
         database = self.database(pool_size=1, checkout_timeout_s=0.05)
-        release = threading.Event()
-        holding = database.run("hold", lambda connection: release.wait(10))
+        held, release = threading.Event(), threading.Event()
+
+        def hold_txn(connection: Connection) -> None:
+            held.set()
+            release.wait(10)
+
+        holding = database.run("hold", hold_txn)
+        await database.call("until it is held", held.wait, 10)
         with self.assertRaises(DatabaseTimeout):
             await database.run("one", one_txn)
         release.set()
