@@ -16,11 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.aggregator.former import FormerOrigin
+from gandalf.aggregator.unwritten import Entry, Unwritten
 from gandalf.routing.aggregator import AggregatorRouter
 from gandalf.routing.failures import EXPIRED
 from gandalf.routing.link import Link, Links
 from gandalf.routing.unsettled import EventCharge
-from gandalf.store.spool import ROW_COST, Content, Row, SpoolError, SpoolUnusable
+from gandalf.store.spool import Content, Row, SpoolError, SpoolUnusable
 from gandalf.wire.framing import FrameReader
 from gandalf.wire.runs import Parcel
 
@@ -58,21 +59,6 @@ class Store(Protocol):
     def shrink(self) -> None: ...
 
     def close(self) -> None: ...
-
-
-class _Entry:
-    """Events that are not on disk yet, those of one charge. ``arrived``: ms since the epoch."""
-
-    def __init__(self, charge: EventCharge, arrived: int) -> None:
-        self.charge = charge
-        self.arrived = arrived
-        self.frames = charge.parcel.frames()[charge.done :]
-        self.size = sum(len(frame.raw) for frame in self.frames) + ROW_COST * len(self.frames)
-
-    def rows(self, first: int) -> list[Row]:
-        """As they are on disk, from the id ``first`` on."""
-        origin = self.charge.origin.logical_name
-        return [Row(id, origin, self.arrived, frame.raw) for id, frame in enumerate(self.frames, first)]
 
 
 @attrs.frozen
@@ -130,10 +116,7 @@ class Spool:
         self._keeping = True
         self._there = False
         """A member is."""
-        self._waiting: deque[_Entry] = deque()
-        self._waiting_bytes = 0
-        self._known: dict[EventCharge, _Entry] = {}
-        """All that waits or is being written, by charge."""
+        self._unwritten = Unwritten()
         self._last = self._read_to = 0
         """The ids of the last row, and of the last that was sent."""
         self._frames = self._bytes = 0
@@ -187,6 +170,9 @@ class Spool:
             await self._in_thread(self._work, [], list(self._done), None)
         await self._in_thread(self._store.close)
 
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)
+
     def _stop_timers(self) -> None:
         for timer in (self._gathering, self._retry):
             if timer is not None:
@@ -203,13 +189,13 @@ class Spool:
     @property
     def takes(self) -> bool:
         """More may come."""
-        if self._retry is not None or self._bytes + self._waiting_bytes >= self._max_bytes:
+        if self._retry is not None or self._bytes + self._unwritten.bytes >= self._max_bytes:
             return False
-        return self._waiting_bytes < (BACKLOG // 2 if self._strained else BACKLOG)
+        return self._unwritten.bytes < (BACKLOG // 2 if self._strained else BACKLOG)
 
     def keep(self, charge: EventCharge) -> None:
         """The event waits to be written."""
-        self._waiting.append(self._entry(charge))
+        self._unwritten.add(charge, self._now_ms())
         if not self.takes:
             self._strained = True
         self._turn()
@@ -221,7 +207,7 @@ class Spool:
             return
         self._keeping = True
         # What waits here came after all that was with a member.
-        self._waiting.extendleft(reversed([self._entry(charge) for charge in unsettled if charge not in self._known]))
+        self._unwritten.add_before(unsettled, self._now_ms())
         self._strained = not self.takes
         self._turn()
         self._router.read_again()
@@ -229,12 +215,7 @@ class Spool:
     def cluster_back(self) -> None:
         """Send what is here, less what a session that goes on has brought there, or has found to be too old."""
         self._there = True
-        waiting, self._waiting = self._waiting, deque()
-        for entry in waiting:
-            if entry.charge.settled:
-                self._forget(entry)
-            else:
-                self._waiting.append(entry)
+        self._unwritten.forget_settled()
         self._go_on()
 
     def relieved(self) -> None:
@@ -245,9 +226,7 @@ class Spool:
 
     def describe(self) -> dict[str, Any]:
         """Plain values for JSON; ``oldest`` in seconds, None when nothing waits."""
-        arrived = self._oldest
-        if arrived is None and self._waiting:
-            arrived = self._waiting[0].arrived
+        arrived = self._unwritten.arrived if self._oldest is None else self._oldest
         return {
             "state": "usable" if self._usable else "unusable",
             "keeping": self.keeping,
@@ -255,8 +234,8 @@ class Spool:
             "frames": self._frames,
             "bytes": self._bytes,
             "max_bytes": self._max_bytes,
-            "not_written": sum(len(entry.frames) for entry in self._known.values()),
-            "not_written_bytes": self._waiting_bytes,
+            "not_written": self._unwritten.frames,
+            "not_written_bytes": self._unwritten.bytes,
             "in_flight": self._in_flight,
             "oldest": None if arrived is None else round(max(self._now() - arrived / 1000, 0.0), 3),
             "kept": self.kept,
@@ -264,28 +243,15 @@ class Spool:
             "expired": self.expired,
         }
 
-    # What waits in memory.
-
-    def _entry(self, charge: EventCharge) -> _Entry:
-        entry = self._known[charge] = _Entry(charge, int(self._now() * 1000))
-        self._waiting_bytes += entry.size
-        return entry
-
-    def _forget(self, entry: _Entry) -> None:
-        """It is written, or with the links, or safe elsewhere."""
-        self._waiting_bytes -= entry.size
-        del self._known[entry.charge]
-
     def _hand_over(self) -> None:
         """All rows are sent: what waits follows without being written; then nothing is kept any more.
 
         Nothing is written from when this begins until the cluster leaves, so that the file keeps the order.
         """
-        while self._waiting:
+        while self._unwritten:
             if not self._router.to_cluster.members_take:
                 return
-            entry = self._waiting.popleft()
-            self._forget(entry)
+            entry = self._unwritten.pop()
             charge = entry.charge
             if charge.settled or not self._too_old(charge.parcel, charge.origin, entry.arrived):
                 self._router.to_cluster.send_kept(charge)
@@ -294,16 +260,9 @@ class Spool:
         self._keeping = False
         self._read_again()
 
-    def _next_batch(self) -> list[_Entry]:
-        """What is written next: as much as fits."""
-        batch: list[_Entry] = []
-        room = min(self._max_bytes - self._bytes, BATCH_BYTES)
-        for entry in self._waiting:
-            room -= entry.size
-            if room < 0 and (batch or self._bytes):
-                break
-            batch.append(entry)
-        return batch
+    def _next_batch(self) -> list[Entry]:
+        """What is written next: as much as fits; in an empty file anything does."""
+        return self._unwritten.next(min(self._max_bytes - self._bytes, BATCH_BYTES), alone=not self._bytes)
 
     # The thread's turns.
 
@@ -331,8 +290,7 @@ class Spool:
         if batch or page or remove:
             if batch:
                 self._due = False
-                for _ in batch:
-                    self._waiting.popleft()
+                self._unwritten.begin(batch)
             rows: list[Row] = []
             for entry in batch:
                 rows += entry.rows(self._last + len(rows) + 1)
@@ -354,9 +312,9 @@ class Spool:
         return self._busy
 
     def _may_write(self) -> bool:
-        if not self._interval or self._due or self._waiting_bytes >= BATCH_BYTES:
+        if not self._interval or self._due or self._unwritten.bytes >= BATCH_BYTES:
             return True
-        if self._waiting and self._gathering is None:
+        if self._unwritten and self._gathering is None:
             self._gathering = self._clock.callLater(self._interval, self._gathered)
         return False
 
@@ -391,19 +349,19 @@ class Spool:
                 unchanged = error
         return _Done(page, unread, unchanged, oldest)
 
-    def _worked(self, done: _Done, batch: list[_Entry], rows: list[Row], remove: list[int]) -> None:
+    def _worked(self, done: _Done, batch: list[Entry], rows: list[Row], remove: list[int]) -> None:
         with self._together:
             if done.page:
                 self._send(done.page)
             if done.unchanged is not None:
-                self._waiting.extendleft(reversed(batch))
+                self._unwritten.again(batch)
                 self._not_written(done.unchanged)
             elif rows or remove:
                 self._changed(batch, rows, remove, done.oldest)
             if done.unread is not None:
                 self._give_up(done.unread)
 
-    def _changed(self, batch: list[_Entry], rows: list[Row], remove: list[int], oldest: int | None) -> None:
+    def _changed(self, batch: list[Entry], rows: list[Row], remove: list[int], oldest: int | None) -> None:
         self._oldest = oldest
         self._delay = FIRST_RETRY
         if self.trouble:
@@ -419,7 +377,7 @@ class Spool:
         self._bytes += sum(row.size for row in rows)
         self.kept += len(rows)
         for entry in batch:
-            self._forget(entry)
+            self._unwritten.forget(entry)
             entry.charge.settle()
 
     def _over(self, result: None) -> None:
@@ -473,7 +431,7 @@ class Spool:
 
     def _too_old(self, parcel: Parcel, origin: Link, arrived: int) -> bool:
         """Whether it has waited longer than its timeout, which events of a run do not have; its origin is told."""
-        if not parcel.timeout or self._now() * 1000 - arrived <= parcel.timeout:
+        if not parcel.timeout or self._now_ms() - arrived <= parcel.timeout:
             return False
         message = "the message was not delivered to the cluster within its timeout"
         for frame in parcel.frames():
@@ -522,9 +480,6 @@ class Spool:
             " instance is started again and can read it",
             error=str(error),
         )
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        known, self._known = self._known, {}
-        for charge in known:
+        for charge in self._unwritten.clear():
             self._router.to_cluster.send_kept(charge)
         self._keeping = False
