@@ -53,6 +53,7 @@ def describe_counters(shoset: ShosetFactory) -> dict[str, Any]:
         "slow consumers": counters.slow_consumers,
         "frames dropped beyond a broken session's bound": counters.overflowed,
         "sessions forgotten": counters.forgotten,
+        "frames forgotten with them": counters.forgotten_frames,
         "sessions given up for want of room": counters.crowded_out,
         "waiting for their handshake": len(shoset.arrivals),
     }

@@ -38,6 +38,8 @@ class ShosetCounters:
     overflowed: int = 0
     resumed: int = 0
     forgotten: int = 0
+    forgotten_frames: int = 0
+    """Frames that were kept for sessions when they were forgotten."""
     crowded_out: int = 0
     """Sessions given up, and perhaps closed, because all together kept too much."""
 
@@ -192,6 +194,14 @@ class ShosetFactory(Factory):
             self.registry.remove(link)
             link.forgotten = True
             self.counters.forgotten += 1
+            if left := len(link.outbox):
+                self.counters.forgotten_frames += left
+                self.log.info(
+                    "the session with {name} ({type}) is forgotten, and {frames} frames that it had not acknowledged",
+                    name=link.logical_name or link.address,
+                    type=link.type,
+                    frames=left,
+                )
             link.outbox.clear()
             self.kept.release(link)
             with self.batch:

@@ -367,7 +367,7 @@ class ForgetTest(SessionTestCase):
         self.network.advance(0.01)
         self.assertEqual([self.link], self.host.gone)
         self.assertEqual([], self.ours.registry.named("c", "raw"))
-        self.assertEqual(1, self.ours.counters.forgotten)
+        self.assertEqual((1, 1), (self.ours.counters.forgotten, self.ours.counters.forgotten_frames))
         peer = self.resume(received=1)
         linked = peer.heard(kinds.LINKED)[0]
         self.assertEqual((0, False), (linked["received"], linked["resumed"]))
