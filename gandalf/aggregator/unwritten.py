@@ -97,11 +97,14 @@ class Unwritten:
                 self._waiting.append(entry)
 
     def clear(self) -> list[EventCharge]:
-        """Forget all, and give them back."""
-        known, self._known = self._known, {}
+        """Forget all, and give them back in order; what is being written is before what waits."""
+        waiting = [entry.charge for entry in self._waiting]
+        begun = self._known.keys() - waiting
+        all_of_them = [charge for charge in self._known if charge in begun] + waiting
+        self._known.clear()
         self._waiting.clear()
         self.bytes = 0
-        return list(known)
+        return all_of_them
 
     def _entry(self, charge: EventCharge, arrived: int) -> Entry:
         entry = self._known[charge] = Entry(charge, arrived)
