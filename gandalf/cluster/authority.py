@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
-from gandalf.cluster.requests import NOT_AUTHORISED, NOT_FOUND, Request, RequestFailed
+from gandalf.cluster.requests import NOT_FOUND, Request, RequestFailed
+from gandalf.routing.failures import NOT_AUTHORISED
 
 ALL: Final = "*"
 """What ``context.tenant`` is when a request is about all tenants."""

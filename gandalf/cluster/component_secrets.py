@@ -11,8 +11,9 @@ import attrs
 from twisted.logger import Logger
 
 from gandalf.cluster.authority import Authority, aggregator_only
-from gandalf.cluster.requests import INVALID, MALFORMED, Answer, Handlers, Request, RequestFailed
+from gandalf.cluster.requests import INVALID, Answer, Handlers, Request, RequestFailed
 from gandalf.cluster.validation import AGGREGATOR, CONNECTOR
+from gandalf.routing.failures import MALFORMED
 from gandalf.store import secrets
 from gandalf.store.database import Database
 from gandalf.wire.kinds import CONFIGURATION_DATABASE

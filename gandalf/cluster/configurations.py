@@ -7,7 +7,8 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from gandalf.cluster.authority import Authority
-from gandalf.cluster.requests import NOT_AUTHORISED, Answer, Handlers, Request, RequestFailed
+from gandalf.cluster.requests import Answer, Handlers, Request, RequestFailed
+from gandalf.routing.failures import NOT_AUTHORISED
 from gandalf.store.catalogue import (
     fetch_logical_component_txn,
     fetch_pivot_txn,

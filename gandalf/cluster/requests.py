@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gandalf.routing.errors import MakeFrame
-from gandalf.routing.failures import OVERLOADED, RoutingFailure
+from gandalf.routing.failures import MALFORMED, OVERLOADED, TOO_LARGE, RoutingFailure
 from gandalf.routing.fallthrough import accepts, length_of
 from gandalf.routing.link import Link
 from gandalf.store.definitions import InvalidDefinition, explain
@@ -28,16 +28,13 @@ from gandalf.wire.errors import Malformed
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-MALFORMED: Final = "MALFORMED"
 UNKNOWN_COMMAND: Final = "UNKNOWN_COMMAND"
 INVALID: Final = "INVALID"
 NOT_FOUND: Final = "NOT_FOUND"
 CONFLICT: Final = "CONFLICT"
-NOT_AUTHORISED: Final = "NOT_AUTHORISED"
 UNAVAILABLE: Final = "UNAVAILABLE"
 INTERNAL: Final = "INTERNAL"
-TOO_LARGE: Final = "TOO_LARGE"
-"""Codes of ``context.error`` in an answer."""
+"""Codes of ``context.error`` in an answer, besides those that the protocol has too."""
 
 
 MAX_UNDER_WAY: Final = 1000

@@ -64,27 +64,21 @@ class DatabaseTests(SynchronousTestCase):
 
     def test_a_serialization_failure_is_tried_again(self) -> None:
         """After SQLSTATE 40001 the function runs again, from a clean start."""
-        tries = []
-
-        def second_time_txn(connection: Connection) -> str:
-            insert_txn(connection, 1)
-            tries.append(1)
-            if len(tries) == 1:
-                raise exc.OperationalError("UPDATE", {}, _Serialization("retry"))
-            return "done"
-
-        self.assertEqual(self.run_now("second time", second_time_txn), "done")
-        self.assertEqual(self.run_now("values", values_txn), [1])
+        self.tried_again(exc.OperationalError("UPDATE", {}, _Serialization("retry")))
 
     def test_an_error_of_the_driver_is_tried_again_too(self) -> None:
         """What is copied to the database does not pass through SQLAlchemy, nor do its errors."""
+        self.tried_again(_Serialization("retry"))
+
+    def tried_again(self, error: Exception) -> None:
+        """A function that raises this once succeeds the second time, and what it did before is undone."""
         tries = []
 
         def second_time_txn(connection: Connection) -> str:
             insert_txn(connection, 1)
             tries.append(1)
             if len(tries) == 1:
-                raise _Serialization("retry")
+                raise error
             return "done"
 
         self.assertEqual(self.run_now("second time", second_time_txn), "done")
