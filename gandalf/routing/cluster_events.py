@@ -144,7 +144,7 @@ class ClusterEvents:
         for charge in [charge for charge in self._given if member in charge.keepers]:
             _leave(charge, member)
             if others and not charge.keepers:
-                for frame in charge.parcel.frames():
+                for frame in charge.parcel.frames()[charge.done :]:
                     self._lost(frame, charge, too_long=not any(accepts(other, frame) for other in others))
 
     # Whether more may come (protocol.md 6.7).

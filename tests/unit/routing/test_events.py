@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gandalf.routing.charge import SETTLED
 from gandalf.routing.link import CLUSTER, CONNECTOR
-from gandalf.routing.testing import FakeLink
+from gandalf.routing.testing import FakeLink, run_of
 from gandalf.wire.envelope import LENGTH, make_frame
 from gandalf.wire.kinds import EVENT
 from tests.unit.routing.support import Error, RoutingCase
@@ -354,6 +354,23 @@ class Expired(RoutingCase):
         self.links.remove(self.member2)
         self.router.link_gone(self.member2)
         self.assertSent({self.git1: [Error("TOO_LARGE", frame)]})
+
+    def test_what_a_forgotten_member_had_acknowledged(self) -> None:
+        """Of that nobody is told that it is lost: only of the rest of the run."""
+        frames = [self.make.event() for _ in range(3)]
+        charge = self.router.route_run(run_of(frames), self.git1)
+        assert charge is not None
+        self.member1.acknowledge(1)
+        short = self.links.add(FakeLink(CLUSTER, "cluster", label="short"))
+        short.max_frame = 10
+        self.router.to_cluster.member_linked(short)
+        for link in self.links:
+            link.take()
+        for member in (self.member1, self.member2):
+            self.links.remove(member)
+            self.router.link_gone(member)
+        self.assertSent({self.git1: [Error("TOO_LARGE", frame) for frame in frames[1:]]})
+        self.assertTrue(charge.settled)
 
     def test_all_members_are_forgotten(self) -> None:
         """It waits for a new one, which is given it once."""
